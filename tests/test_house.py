@@ -1,0 +1,65 @@
+"What holds of the repository itself: version, modules, notebooks, sizes."
+import ast, json, re, subprocess
+from configparser import ConfigParser
+import pytest
+
+def read(nb): return json.loads(nb.read_text(encoding='utf-8'))
+def text(x): return x if isinstance(x, str) else ''.join(x)
+def outputs(nb): return [o for c in read(nb)['cells'] for o in c.get('outputs', [])]
+
+def strings(x):
+    "Every string in a notebook but its pictures, whose base64 may spell anything."
+    if isinstance(x, str): yield x
+    elif isinstance(x, list): yield ''.join(s for v in x for s in strings(v))
+    elif isinstance(x, dict):
+        for k,v in x.items():
+            if not k.startswith('image/'): yield from strings(v)
+
+def test_version(root):
+    ini = ConfigParser(interpolation=None)
+    ini.read(root/'settings.ini', encoding='utf-8')
+    v = ini['DEFAULT']['version']
+    module = re.search(r'^__version__ = "(.+)"', (root/'fwinb/__init__.py').read_text(), re.M)
+    changes = re.search(r'^## \[(\d[^\]]*)\]', (root/'CHANGELOG.md').read_text(), re.M)
+    cite = re.search(r'^version: (.+)', (root/'CITATION.cff').read_text(), re.M)
+    assert module[1] == v, 'run `make export`'
+    assert changes[1] == v, "CHANGELOG's top version"
+    assert cite[1] == v, "CITATION.cff's version"
+
+def test_modules_have_all(root):
+    for p in root.glob('fwinb/**/[!_]*.py'):
+        if '_share' in p.parts: continue
+        names = [t.id for s in ast.parse(p.read_text(encoding='utf-8')).body if isinstance(s, ast.Assign)
+                 for t in s.targets if isinstance(t, ast.Name)]
+        assert '__all__' in names, f'{p.name} says not what it exports'
+
+def test_small_files(root):
+    try: ls = subprocess.run(['git', 'ls-files', '-z'], cwd=root, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError): pytest.skip('not a git clone')
+    big = [f for f in ls.split('\0') if f and (root/f).is_file() and (root/f).stat().st_size > 2e6]
+    assert not big, f'over 2 MB: {big}'
+
+def test_no_errors(notebook):
+    assert not [o['ename'] for o in outputs(notebook) if o['output_type']=='error']
+
+def test_no_paths(notebook):
+    found = re.search(r'(?<![\w.~])(/home/|/Users/|/root/|/tmp/|/var/folders/)\w[^\s\'"]*|[A-Z]:\\\\?Users', '\n'.join(strings(read(notebook))))
+    assert not found, f'a path of one machine: {found[0]}'
+
+def test_no_progress(notebook):
+    assert 'widgets' not in read(notebook)['metadata']
+    for o in outputs(notebook):
+        assert not [k for k in o.get('data', {}) if 'jupyter.widget' in k], 'a widget view'
+        s = '\n'.join(strings(o))
+        assert not re.search(r'\r|<progress|\d%\|', s), f'a progress bar: {s[:80]}'
+
+def test_parameters(numbered):
+    cells = [c for c in read(numbered)['cells'] if 'parameters' in c['metadata'].get('tags', [])]
+    assert len(cells) == 1, f'{len(cells)} cells tagged `parameters`'
+    for s in ast.parse(text(cells[0]['source'])).body:
+        line = ast.unparse(s)
+        assert isinstance(s, (ast.Assign, ast.AnnAssign)) and s.value, f'not `name = literal`: {line}'
+        names = s.targets if isinstance(s, ast.Assign) else [s.target]
+        assert len(names) == 1 and isinstance(names[0], ast.Name) and s.lineno == s.end_lineno, f'not one name on one line: {line}'
+        try: ast.literal_eval(s.value)
+        except ValueError: pytest.fail(f'not a literal: {line}')

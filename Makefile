@@ -6,7 +6,8 @@ BIN         := .venv/bin
 STAMP       := .venv/.stamp
 NEEDS       := $(shell sed -n 's/^min_python *= *//p' settings.ini)
 # More threads than cores make these small arrays slower, and the tests run two at a time.
-ENV         := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg
+THREADS     := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+ENV         := $(THREADS) MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
 .PHONY: help venv report paper test test-slow lab bench sample readme export check clean
@@ -26,10 +27,10 @@ $(STAMP): settings.ini setup.py constraints.txt
 	touch $@
 
 report: $(STAMP) ## the whole study on the sample data -> runs/quick
-	$(BIN)/fwinb-report quick --out runs/quick
+	$(THREADS) $(BIN)/fwinb-report quick --out runs/quick
 
 paper: $(STAMP) ## the study at its full size -> runs/paper
-	$(BIN)/fwinb-report paper --out runs/paper
+	$(THREADS) $(BIN)/fwinb-report paper --out runs/paper
 
 test: $(STAMP) ## run every notebook, and check the house
 	$(ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -q

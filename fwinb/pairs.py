@@ -266,17 +266,19 @@ def _count_files(path):
     files = [p for p in Path(path).rglob('*') if p.is_file() and p != Path(path)/'zarr.json']
     return len(files), sum(p.stat().st_size for p in files)
 
-# %% ../nbs/00_pairs.ipynb #a06e2235
+# %% ../nbs/00_pairs.ipynb #ce553c29
 def open_pairs(
-    path, # a store written by `save_pairs`
-)->xr.Dataset: # waveforms lazy, read when they are used (by Dask if it is installed); the rest in memory
+    path,           # a store written by `save_pairs`
+    dask:bool=None, # hand the waveforms to Dask, chunk by chunk? None: if it is installed
+)->xr.Dataset:      # waveforms are read when they are used and not kept; the rest is in memory
     "Open a store of pairs and check it; a missing, foreign or truncated store is refused"
     path = Path(path)
     if not path.exists():
         left = sorted(p.name for p in path.parent.glob(f'.{path.name}.old-*'))
         raise FileNotFoundError(f'no store of pairs at {path}' + (f'; a killed run left its last one beside it as {left[-1]}' if left else ''))
     if not (path/'zarr.json').is_file(): raise ValueError(f'{path} is not a Zarr (format 3) store: it has no zarr.json')
-    try: ds = xr.open_zarr(path, consolidated=False, chunks={} if find_spec('dask') else None)
+    chunks = {} if (find_spec('dask') is not None if dask is None else dask) else None
+    try: ds = xr.open_dataset(path, engine='zarr', consolidated=False, chunks=chunks, cache=False)
     except Exception as e: raise ValueError(f'{path} cannot be read as Zarr: {type(e).__name__}: {e}') from e
     if ds.attrs.get('format') != FORMAT: raise ValueError(f"{path} is not a store of pairs: its format is {ds.attrs.get('format')!r}, not {FORMAT!r}")
     said, found = (ds.attrs.pop('store_files', None), ds.attrs.pop('store_bytes', None)), _count_files(path)

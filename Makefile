@@ -29,7 +29,7 @@ $(STAMP): settings.ini setup.py constraints.txt
 report: $(STAMP) ## the whole study on the sample data -> runs/quick
 	$(THREADS) $(BIN)/fwinb-report quick --out runs/quick
 
-paper: $(STAMP) ## the study at its full size -> runs/paper
+paper: $(STAMP) ## the study's preset -> runs/paper (today it is the lane of quick)
 	$(THREADS) $(BIN)/fwinb-report paper --out runs/paper
 
 test: $(STAMP) ## run every notebook, and check the house

@@ -12,9 +12,9 @@ from obspy import Inventory, Stream, Trace, UTCDateTime
 from obspy.core.event import (Catalog, Event, EventDescription, FocalMechanism, Magnitude, MomentTensor, Origin, ResourceIdentifier, Tensor)
 from obspy.core.inventory import Channel, Network, Response, Site, Station
 from obspy.signal.spectral_estimation import get_nlnm
-from fwinb.earth import displacement, prem_modes, scalar_moment, write_synthetics
+from fwinb.earth import displacement, prem_modes, write_synthetics
 from fwinb.pairs import path_geometry, save_pairs
-from fwinb.preprocess import index_folder, preprocess_folder
+from fwinb.preprocess import index_folder, moment_magnitude, preprocess_folder, scalar_moment
 
 SEED = 20
 SAMPLE = Path(__file__).parent/'sample'
@@ -35,10 +35,10 @@ DEFECTS = {('SIM1','CTAO'): 'gap', ('SIM1','RAR'): 'clipped', ('SIM1','KEV'): 'd
 def event(name, time, lat, lon, depth, m):
     ids = lambda what: ResourceIdentifier(f'smi:local/fwinb.simulated/{name}/{what}')
     origin = Origin(resource_id=ids('origin'), time=UTCDateTime(time), latitude=lat, longitude=lon, depth=depth*1e3, origin_type='centroid')
-    mw = Magnitude(resource_id=ids('magnitude'), mag=round(2/3*(np.log10(scalar_moment(m))-9.1), 2), magnitude_type='Mwc')
+    mw = Magnitude(resource_id=ids('magnitude'), mag=round(float(moment_magnitude(m)), 2), magnitude_type='Mwc')
     tensor = Tensor(**dict(zip(('m_rr','m_tt','m_pp','m_rt','m_rp','m_tp'), map(float, m))))
     mechanism = FocalMechanism(resource_id=ids('mechanism'), moment_tensor=MomentTensor(resource_id=ids('tensor'), derived_origin_id=origin.resource_id,
-                               scalar_moment=scalar_moment(m), tensor=tensor))
+                               scalar_moment=float(scalar_moment(m)), tensor=tensor))
     return Event(resource_id=ids('event'), origins=[origin], magnitudes=[mw], focal_mechanisms=[mechanism], preferred_origin_id=origin.resource_id,
         event_descriptions=[EventDescription(f'{name} (SIMULATED by fwinb)', 'region name'), EventDescription(name, 'earthquake name')])
 

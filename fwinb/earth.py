@@ -8,11 +8,12 @@ __all__ = ['RADIUS', 'GRAVITATION', 'F_REF_MHZ', 'PREM', 'DEGREE', 'F_MIN_MHZ', 
            'element_rows', 'solid_stiffness', 'fluid_rows', 'fluid_stiffness', 'loss_matrix', 'potential_rows',
            'System', 'assemble', 'degree_matrix', 'translation', 'modes_of_degree', 'Modes', 'solve_modes', 'cache_dir',
            'prem_modes', 'eigenfunctions_at', 'legendre_table', 'excitation', 'cosine_band', 'displacement',
-           'half_duration', 'scalar_moment', 'station_coordinates', 'synthesize', 'write_synthetics']
+           'half_duration', 'station_coordinates', 'synthesize', 'write_synthetics']
 
-# %% ../nbs/03_earth.ipynb #af43e541
+# %% ../nbs/03_earth.ipynb #b06162ff
 import hashlib, os, zipfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
 from .pairs import atomic_path, path_geometry
-from .preprocess import index_folder, read_source
+from .preprocess import find_mechanism, index_folder, read_source, scalar_moment
 
 # %% ../nbs/03_earth.ipynb #bf14e902
 RADIUS = 6371e3        # of the Earth, m
@@ -341,7 +342,7 @@ def solve_modes(
             l += 1
     return Modes(*map(np.concatenate, zip(*rows)), edges=np.r_[[mesh.bottoms[i] for i in kept], RADIUS])
 
-# %% ../nbs/03_earth.ipynb #cda84ca3
+# %% ../nbs/03_earth.ipynb #b97f7e1d
 def cache_dir(
 )->Path: # `FWINB_CACHE` if that is set, else the user's cache folder
     "Where results that can be computed again are kept"
@@ -352,13 +353,20 @@ def prem_modes(
     gravity:str='full',  # 'full', 'cowling' or 'none'
 )->Modes:
     "Modes of PREM between 0.2 mHz and `fmax_mhz`: from the cache if they are there, else computed and cached"
-    key = repr((PREM, RADIUS, GRAVITATION, DEGREE, F_REF_MHZ, F_MIN_MHZ, TOP, float(fmax_mhz), gravity, 1)) # 1: version of the solver
+    key = Path(find_spec('fwinb.earth').origin).read_text() + repr((float(fmax_mhz), gravity))   # the code is what the modes depend on
     path = cache_dir()/f'prem_modes_{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz'
-    if zipfile.is_zipfile(path):
+    if _is_sound(path):
         with np.load(path) as z: return Modes(**z)
     modes = solve_modes(fmax_mhz, gravity)
     with atomic_path(path) as tmp, open(tmp, 'wb') as f: np.savez(f, **vars(modes))
     return modes
+
+def _is_sound(path):
+    "Is this a zip file, with every checksum right?"
+    if not zipfile.is_zipfile(path): return False
+    try:
+        with zipfile.ZipFile(path) as z: return z.testzip() is None
+    except zipfile.BadZipFile: return False
 
 # %% ../nbs/03_earth.ipynb #dfcd47b2
 def eigenfunctions_at(
@@ -448,24 +456,16 @@ def _oscillation(modes, t):
     x = modes.omega[:,None]*np.maximum(t, 0)
     return np.cos(x)*np.exp(-x/(2*modes.q[:,None]))
 
-# %% ../nbs/03_earth.ipynb #f0f53b49
+# %% ../nbs/03_earth.ipynb #b934fbd0
 SYN_CHANNEL = 'LXZ'  # SEED: one sample per second, synthetic, vertical
 
 def half_duration(
     event, # obspy Event
 )->float:  # s
     "Half the catalogue's source duration, or from the scalar moment by Global CMT's rule 2.26e-6 M0^(1/3)"
-    for mechanism in event.focal_mechanisms:
-        stf = mechanism.moment_tensor and mechanism.moment_tensor.source_time_function
-        if stf and stf.duration: return stf.duration/2
-    return 2.26e-6*scalar_moment(read_source(event).tensor)**(1/3)
-
-def scalar_moment(
-    moment_tensor, # (6,) rr tt pp rt rp tp, N m
-)->float:          # N m
-    "Scalar moment of a moment tensor"
-    m = np.asarray(moment_tensor, float)
-    return float(np.sqrt((m[:3]@m[:3] + 2*m[3:]@m[3:])/2))
+    source, mechanism = read_source(event), find_mechanism(event)
+    stf = mechanism.moment_tensor.source_time_function
+    return stf.duration/2 if stf and stf.duration is not None else 2.26e-6*float(scalar_moment(source.tensor))**(1/3)
 
 # %% ../nbs/03_earth.ipynb #d583d52c
 def station_coordinates(

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['RECORD_LENGTH', 'NPTS', 'TRACES', 'TENSOR', 'CLASSES', 'FORMAT', 'SCHEMA', 'ROMAN', 'UNITS', 'Variable',
            'schema_table', 'geocentric_latitude', 'path_geometry', 'sample_times', 'build_pairs', 'as_variable',
-           'check_pairs', 'pair_name', 'atomic_path', 'save_pairs', 'seal_store', 'open_pairs', 'share_path',
-           'length_unit', 'plot_pair', 'pair_title', 'plot_pairs', 'save_fig']
+           'check_pairs', 'pair_name', 'walk_files', 'atomic_path', 'save_pairs', 'seal_store', 'open_pairs',
+           'share_path', 'length_unit', 'plot_pair', 'pair_title', 'plot_pairs', 'save_fig']
 
-# %% ../nbs/00_pairs.ipynb #e92da2b2
-import os, shutil
+# %% ../nbs/00_pairs.ipynb #d29c199e
+import os, secrets, shutil
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -213,7 +213,14 @@ def _check_waveforms(pairs):
             i, j = np.argwhere(bad)[0]
             raise ValueError(f"{pair_name(pairs, i)}: the {TRACES[j]} trace is {what}, yet its status is 'ok'")
 
-# %% ../nbs/00_pairs.ipynb #b95db47c
+# %% ../nbs/00_pairs.ipynb #e3f75518
+def walk_files(
+    folder, # links to folders in it are followed
+)->list:    # sorted paths of all files below it
+    "Every file below a folder"
+    return sorted(Path(d)/f for d,_,files in os.walk(folder, followlinks=True) for f in files)
+
+# %% ../nbs/00_pairs.ipynb #f9fe5cd7
 @contextmanager
 def atomic_path(
     path, # final place of a file or a folder
@@ -221,7 +228,8 @@ def atomic_path(
     "Write beside, then rename: a reader never sees a half-written `path`"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    new, old = (path.with_name(f'.{path.name}.{what}-{os.getpid()}') for what in ('new', 'old'))
+    mark = secrets.token_hex(4)                # no leftover of a killed run can be in the way
+    new, old = (path.with_name(f'.{path.name}.{what}-{mark}') for what in ('new', 'old'))
     try:
         yield new
         if path.is_dir(): path.rename(old)  # a folder cannot be renamed onto a full one
@@ -252,7 +260,7 @@ def save_pairs(
         seal_store(tmp)
     return Path(path)
 
-# %% ../nbs/00_pairs.ipynb #c1ad49ce
+# %% ../nbs/00_pairs.ipynb #da983f3f
 def seal_store(
     path, # a Zarr store whose files are all written
 )->None:
@@ -263,7 +271,7 @@ def seal_store(
 
 def _count_files(path):
     "Number and total size of the files of a store, its own root entry aside"
-    files = [p for p in Path(path).rglob('*') if p.is_file() and p != Path(path)/'zarr.json']
+    files = [p for p in walk_files(path) if p != Path(path)/'zarr.json']
     return len(files), sum(p.stat().st_size for p in files)
 
 # %% ../nbs/00_pairs.ipynb #ce553c29

@@ -20,8 +20,8 @@ def folder(tmp_path):
     (tmp_path/'p.yml').write_text(PRESET)
     return tmp_path
 
-def start(folder):
-    return subprocess.Popen([sys.executable, '-c', 'import sys; from fwinb.report import main; sys.exit(main())', 'p.yml', '--out', 'run'], cwd=folder,
+def start(folder, out='run'):
+    return subprocess.Popen([sys.executable, '-c', 'import sys; from fwinb.report import main; sys.exit(main())', 'p.yml', '--out', out], cwd=folder,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 @pytest.mark.parametrize('sig', [signal.SIGINT, signal.SIGKILL], ids=['ctrl-c', 'kill -9'])
@@ -43,6 +43,22 @@ def test_interrupted(folder, sig):
     assert p.returncode == 0, said
     assert '[1/2] first: fresh' in said and '[2/2] second: run' in said
     assert (folder/'run'/'second'/'y.txt').read_text() == 'done' and (folder/'run'/'report.html').is_file()
+
+def test_two_at_once(folder):
+    "Two runs share the notebooks' folder and nothing else; two in one folder are refused."
+    a, b = start(folder), start(folder, 'other')
+    said = [p.communicate(timeout=120)[0] for p in (a, b)]
+    assert (a.returncode, b.returncode) == (0, 0), said
+    (folder/'run'/'first'/'wait').touch(); (folder/'run'/'first'/'started').unlink()
+    (folder/'run'/'second'/'y.txt').unlink()
+    a = start(folder)
+    while not (folder/'run'/'first'/'started').exists():
+        assert a.poll() is None
+        time.sleep(.05)
+    b = start(folder)
+    assert 'another fwinb-report is running in run' in b.communicate(timeout=60)[0] and b.returncode == 2
+    (folder/'run'/'first'/'wait').unlink()
+    assert a.communicate(timeout=120) and a.returncode == 0
 
 def test_wrong_command(folder):
     (folder/'p.yml').write_text(PRESET.replace('in_path', 'inpath'))

@@ -26,7 +26,7 @@ $(STAMP): settings.ini setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet $(addprefix -c ,$(CONSTRAINTS)) -e '.[all,dev]'
 	touch $@
 
-report: $(STAMP) ## the whole study on the sample data -> runs/quick
+report: $(STAMP) ## every stage on the sample data -> runs/quick
 	$(THREADS) $(BIN)/fwinb-report quick --out runs/quick
 
 paper: $(STAMP) ## the study's preset -> runs/paper (today it is the lane of quick)

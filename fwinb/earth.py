@@ -25,7 +25,7 @@ from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
 from .pairs import atomic_path, path_geometry
-from .preprocess import find_mechanism, index_folder, read_source, scalar_moment
+from .preprocess import find_mechanism, read_source, scalar_moment
 
 # %% ../nbs/03_earth.ipynb #bf14e902
 RADIUS = 6371e3        # of the Earth, m

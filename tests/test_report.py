@@ -1,5 +1,5 @@
 "What fwinb-report promises when it is interrupted: finished stages are kept, the rest runs again."
-import os, signal, subprocess, sys, time
+import signal, subprocess, sys, time
 import nbformat, pytest
 
 PRESET = """stages:

@@ -7,10 +7,10 @@ __all__ = ['RADIUS', 'GRAVITATION', 'F_REF_MHZ', 'PREM', 'DEGREE', 'F_MIN_MHZ', 
            'is_fluid', 'medium', 'mass_below', 'gravity_at', 'gll_points', 'lagrange', 'Mesh', 'make_mesh', 'Rows',
            'element_rows', 'solid_stiffness', 'fluid_rows', 'fluid_stiffness', 'loss_matrix', 'potential_rows',
            'System', 'assemble', 'degree_matrix', 'translation', 'modes_of_degree', 'Modes', 'solve_modes', 'cache_dir',
-           'prem_modes', 'eigenfunctions_at', 'legendre_table', 'excitation', 'cosine_band', 'displacement',
-           'half_duration', 'station_coordinates', 'synthesize', 'write_synthetics']
+           'cached_arrays', 'prem_modes', 'eigenfunctions_at', 'legendre_table', 'excitation', 'cosine_band',
+           'displacement', 'half_duration', 'station_coordinates', 'synthesize', 'write_synthetics']
 
-# %% ../nbs/03_earth.ipynb #b06162ff
+# %% ../nbs/03_earth.ipynb #b3770b4a
 import hashlib, os, zipfile
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -342,24 +342,33 @@ def solve_modes(
             l += 1
     return Modes(*map(np.concatenate, zip(*rows)), edges=np.r_[[mesh.bottoms[i] for i in kept], RADIUS])
 
-# %% ../nbs/03_earth.ipynb #b97f7e1d
+# %% ../nbs/03_earth.ipynb #b669e0f4
 def cache_dir(
 )->Path: # `FWINB_CACHE` if that is set, else the user's cache folder
     "Where results that can be computed again are kept"
     return Path(os.environ.get('FWINB_CACHE') or user_cache_dir('fwinb'))
+
+def cached_arrays(
+    name:str,    # first part of the file's name
+    modules,     # modules that the numbers depend on, such as ['fwinb.earth']: their source is part of the key
+    key,         # whatever else they depend on
+    compute,     # called without arguments if they are not there; returns a dict of arrays
+)->dict:         # the arrays
+    "Arrays from the cache if they are there, else computed and cached"
+    text = ''.join(Path(find_spec(m).origin).read_text() for m in modules) + repr(key)
+    path = cache_dir()/f'{name}_{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz'
+    if _is_sound(path):
+        with np.load(path) as z: return dict(z)
+    arrays = compute()
+    with atomic_path(path) as tmp, open(tmp, 'wb') as f: np.savez(f, **arrays)
+    return arrays
 
 def prem_modes(
     fmax_mhz:float=21.5, # highest frequency, mHz
     gravity:str='full',  # 'full', 'cowling' or 'none'
 )->Modes:
     "Modes of PREM between 0.2 mHz and `fmax_mhz`: from the cache if they are there, else computed and cached"
-    key = Path(find_spec('fwinb.earth').origin).read_text() + repr((float(fmax_mhz), gravity))   # the code is what the modes depend on
-    path = cache_dir()/f'prem_modes_{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz'
-    if _is_sound(path):
-        with np.load(path) as z: return Modes(**z)
-    modes = solve_modes(fmax_mhz, gravity)
-    with atomic_path(path) as tmp, open(tmp, 'wb') as f: np.savez(f, **vars(modes))
-    return modes
+    return Modes(**cached_arrays('prem_modes', ['fwinb.earth'], (float(fmax_mhz), gravity), lambda: vars(solve_modes(fmax_mhz, gravity))))
 
 def _is_sound(path):
     "Is this a zip file, with every checksum right?"

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RECORD_LENGTH', 'NPTS', 'TRACES', 'TENSOR', 'CLASSES', 'FORMAT', 'SCHEMA', 'ROMAN', 'UNITS', 'Variable',
            'schema_table', 'geocentric_latitude', 'path_geometry', 'sample_times', 'build_pairs', 'as_variable',
-           'check_pairs', 'pair_name', 'walk_files', 'atomic_path', 'save_pairs', 'seal_store', 'open_pairs',
-           'share_path', 'length_unit', 'plot_pair', 'pair_title', 'plot_pairs', 'save_fig']
+           'check_pairs', 'pair_name', 'walk_files', 'atomic_path', 'save_pairs', 'pair_encoding', 'seal_store',
+           'open_pairs', 'share_path', 'length_unit', 'plot_pair', 'pair_title', 'plot_pairs', 'save_fig']
 
 # %% ../nbs/00_pairs.ipynb #d29c199e
 import os, secrets, shutil
@@ -38,7 +38,7 @@ class Variable(NamedTuple):
     stage:str     # notebook that adds it; 'pair' means that every store holds it
     meaning:str   # what it is, with its sign
 
-# %% ../nbs/00_pairs.ipynb #bcc85043
+# %% ../nbs/00_pairs.ipynb #eaed7dec
 _P = ('pair',)
 SCHEMA = dict(
     waveform=Variable(('pair','trace','time'), 'f', 'm', None, None, 'pair', 'vertical displacement, up, T > 50 s'),
@@ -60,6 +60,10 @@ SCHEMA = dict(
     usable=Variable(_P, 'b', '', None, None, '04_simulate', 'linear_error below its threshold'),
     information=Variable(_P, 'f', '', None, 1, '04_simulate', 'how much of the residual is structure'),
     defect=Variable(_P, 'U', '', None, None, '04_simulate', "what was broken on purpose, or 'none'"),
+    earth=Variable(_P, 'i', '', 0, None, '04_simulate', 'which of the simulated Earths'),
+    structure_norm=Variable(_P, 'f', '', 0, None, '04_simulate', "rms change by structure over the synthetic's rms"),
+    source_norm=Variable(_P, 'f', '', 0, None, '04_simulate', "rms change by the source's errors over the synthetic's rms"),
+    noise_norm=Variable(_P, 'f', '', 0, None, '04_simulate', "rms of the noise over the synthetic's rms"),
     envelope_misfit=Variable(_P, 'f', '', 0, None, '05_misfit', 'chi_e'),
     phase_misfit=Variable(_P, 'f', '', 0, None, '05_misfit', 'chi_p, in radians unless the attributes say otherwise'),
     misfit=Variable(_P, 'f', '', 0, None, '05_misfit', 'chi_e + chi_p'),
@@ -242,7 +246,7 @@ def atomic_path(
             if p.is_dir(): shutil.rmtree(p)
             else: p.unlink(missing_ok=True)
 
-# %% ../nbs/00_pairs.ipynb #aa09e532
+# %% ../nbs/00_pairs.ipynb #a82f8f45
 def save_pairs(
     pairs,          # xarray.Dataset of pairs; may be lazy
     path,           # the store, a folder that ends in .zarr; an older one there is replaced
@@ -253,14 +257,19 @@ def save_pairs(
     ds = pairs.drop_encoding().assign_attrs(format=FORMAT)
     for name in [k for k,v in ds.variables.items() if v.dtype.kind in 'UT']: ds[name] = ds[name].astype(object)
     if ds.waveform.chunks: ds['waveform'] = ds.waveform.chunk(pair=chunk)
-    encoding = {k: dict(chunks=tuple(min(chunk, n) if d=='pair' else n for d,n in v.sizes.items()))
-                for k,v in ds.data_vars.items() if v.ndim and v.size}
     with atomic_path(path) as tmp:
-        ds.to_zarr(tmp, zarr_format=3, consolidated=False, encoding=encoding)
+        ds.to_zarr(tmp, zarr_format=3, consolidated=False, encoding=pair_encoding(ds, chunk))
         seal_store(tmp)
     return Path(path)
 
-# %% ../nbs/00_pairs.ipynb #da983f3f
+# %% ../nbs/00_pairs.ipynb #a0d60d36
+def pair_encoding(
+    pairs,      # xarray.Dataset of pairs
+    chunk:int,  # pairs per chunk
+)->dict:        # for `Dataset.to_zarr`
+    "Chunks along `pair` only"
+    return {k: dict(chunks=tuple(min(chunk, n) if d=='pair' else n for d,n in v.sizes.items())) for k,v in pairs.data_vars.items() if v.ndim and v.size}
+
 def seal_store(
     path, # a Zarr store whose files are all written
 )->None:

@@ -9,7 +9,7 @@ __all__ = ['WINDOW', 'QUARTER', 'LOUD', 'CUT', 'STEP', 'CORNERS', 'DEFECTS', 'no
            'second_event', 'clock_error', 'flip', 'gain_error', 'wrong_response', 'state_value', 'Defect',
            'defect_rates', 'draw_record_defects', 'State', 'draw_station_state', 'apply_defect', 'plot_defects']
 
-# %% ../nbs/04_noise.ipynb #c0d8b060
+# %% ../nbs/04_noise.ipynb #de16f569
 import gzip
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +25,7 @@ from scipy.signal import bilinear, lfilter
 
 from .earth import cosine_band
 from .pairs import RECORD_LENGTH, length_unit
-from .preprocess import BAND, edge_taper, trendless
+from .preprocess import BAND, trendless
 
 # %% ../nbs/04_noise.ipynb #f81cd3df
 @lru_cache
@@ -78,7 +78,7 @@ def _waves(nt, dt, band):
     waves.setflags(write=False)
     return waves
 
-# %% ../nbs/04_noise.ipynb #a74581be
+# %% ../nbs/04_noise.ipynb #c525a86c
 def model_noise(
     level,             # (n,) noise levels, or a number
     nt:int, dt:float,  # samples, and their interval (s); at most `WINDOW` in all
@@ -90,7 +90,7 @@ def model_noise(
     rms = np.sqrt(noise_psd(np.atleast_1d(level), f)/WINDOW)*w/(2*np.pi*f)**2    # of the cosine and of the sine
     waves = _waves(int(nt), float(dt), tuple(band)).astype(np.float32)
     draws = rng.standard_normal((len(rms), 2, len(f)))
-    return (draws*rms[:,None]).reshape(len(rms), -1).astype(np.float32) @ waves
+    return (draws*rms[:,None]).reshape(len(rms), 2*len(f)).astype(np.float32) @ waves
 
 # %% ../nbs/04_noise.ipynb #b8129b58
 def mass_response(
@@ -440,20 +440,30 @@ DEFECTS = dict(
     gain=Defect('station', .02, 'the amplitude is wrong'),
     response=Defect('station', .02, 'corrected for another seismometer'))
 
-# %% ../nbs/04_noise.ipynb #ca489ae1
+# %% ../nbs/04_noise.ipynb #c9bb6c90
+def _scope_total(rates, scope): return sum(r for k, r in rates.items() if DEFECTS[k].scope == scope)
+
+def _factor(rates, wanted):
+    "By what to multiply all rates so that `wanted` of the records have a defect, by themselves or through their station"
+    r, s = (_scope_total(rates, x) for x in ('record', 'station'))
+    return (r+s - np.sqrt((r+s)**2 - 4*r*s*wanted))/(2*r*s)          # of 1-(1-fr)(1-fs) = wanted
+
+# %% ../nbs/04_noise.ipynb #c37ac56e
 def defect_rates(
-    defects=None, # None: the defaults; a number: their sum; a dictionary: rates by name, the others as they are
+    defects=None, # None: the defaults; a number: the fraction of records with any defect; a dictionary: rates by name, the others as they are
 )->dict:          # name -> fraction of the records, all of `DEFECTS`
     "Rates of all defects"
     rates = {k: d.rate for k, d in DEFECTS.items()}
-    total = sum(rates.values())
     if isinstance(defects, dict):
         if unknown := sorted(set(defects) - set(rates)): raise ValueError(f'unknown defects {unknown}; known are {list(rates)}')
         rates.update({k: float(v) for k, v in defects.items()})
-    elif defects is not None: rates = {k: float(defects)*r/total for k, r in rates.items()}
+    elif defects is not None:
+        if isinstance(defects, (bool, str)) or not np.isscalar(defects) or not 0 <= defects <= 1: raise ValueError(f'defects is {defects!r}: None, a number from 0 to 1, or a dictionary of rates')
+        rates = {k: r*_factor(rates, float(defects)) for k, r in rates.items()}
     for name, rate in rates.items():
         if not 0 <= rate <= 1: raise ValueError(f'the rate of {name} is {rate:g}, not between 0 and 1')
-    if sum(rates.values()) > 1+1e-9: raise ValueError(f'the rates sum to {sum(rates.values()):g}, more than 1: {rates}')
+    for scope in ('record', 'station'):
+        if (total := _scope_total(rates, scope)) > 1+1e-9: raise ValueError(f'the rates of scope {scope!r} sum to {total:g}, more than 1: {rates}')
     return rates
 
 # %% ../nbs/04_noise.ipynb #b312a14b

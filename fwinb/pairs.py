@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['RECORD_LENGTH', 'NPTS', 'TRACES', 'TENSOR', 'CLASSES', 'FORMAT', 'SCHEMA', 'ROMAN', 'UNITS', 'Variable',
            'schema_table', 'geocentric_latitude', 'path_geometry', 'sample_times', 'build_pairs', 'as_variable',
-           'check_pairs', 'pair_name', 'walk_files', 'atomic_path', 'save_pairs', 'pair_encoding', 'seal_store',
-           'open_pairs', 'share_path', 'length_unit', 'plot_pair', 'pair_title', 'plot_pairs', 'save_fig']
+           'check_pairs', 'pair_name', 'walk_files', 'atomic_path', 'save_pairs', 'pair_encoding', 'check_target',
+           'seal_store', 'open_pairs', 'share_path', 'length_unit', 'plot_pair', 'pair_title', 'plot_pairs', 'save_fig']
 
-# %% ../nbs/00_pairs.ipynb #d29c199e
-import os, secrets, shutil
+# %% ../nbs/00_pairs.ipynb #e4291317
+import json, os, secrets, shutil
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -246,14 +246,14 @@ def atomic_path(
             if p.is_dir(): shutil.rmtree(p)
             else: p.unlink(missing_ok=True)
 
-# %% ../nbs/00_pairs.ipynb #a82f8f45
+# %% ../nbs/00_pairs.ipynb #f28d5fd7
 def save_pairs(
     pairs,          # xarray.Dataset of pairs; may be lazy
     path,           # the store, a folder that ends in .zarr; an older one there is replaced
     chunk:int=1024, # pairs per chunk
 )->Path:            # `path`
     "Check `pairs` and write them to a Zarr store, chunked along `pair`, atomically"
-    check_pairs(pairs)
+    check_pairs(pairs); check_target(path)
     ds = pairs.drop_encoding().assign_attrs(format=FORMAT)
     for name in [k for k,v in ds.variables.items() if v.dtype.kind in 'UT']: ds[name] = ds[name].astype(object)
     if ds.waveform.chunks: ds['waveform'] = ds.waveform.chunk(pair=chunk)
@@ -262,13 +262,22 @@ def save_pairs(
         seal_store(tmp)
     return Path(path)
 
-# %% ../nbs/00_pairs.ipynb #a0d60d36
+# %% ../nbs/00_pairs.ipynb #b84d7abd
 def pair_encoding(
     pairs,      # xarray.Dataset of pairs
     chunk:int,  # pairs per chunk
 )->dict:        # for `Dataset.to_zarr`
     "Chunks along `pair` only"
     return {k: dict(chunks=tuple(min(chunk, n) if d=='pair' else n for d,n in v.sizes.items())) for k,v in pairs.data_vars.items() if v.ndim and v.size}
+
+def check_target(
+    path, # where a store is to be written
+)->Path:  # `path`, if nothing is there, or an empty folder, or an older store of pairs
+    "Refuse to replace what is not ours"
+    path = Path(path)
+    ours = path.is_dir() and (not any(path.iterdir()) or ((root := path/'zarr.json').is_file() and json.loads(root.read_text()).get('attributes', {}).get('format') == FORMAT))
+    if path.exists() and not ours: raise ValueError(f'{path} is there already and is not a store of pairs: it will not be replaced')
+    return path
 
 def seal_store(
     path, # a Zarr store whose files are all written

@@ -8,8 +8,7 @@ __all__ = ['POOR', 'POOR_FACTOR', 'EPOCH', 'NEAR', 'FAR', 'STATIONS_PER_EVENT', 
            'norm', 'linear_error', 'information', 'Setup', 'prepare', 'simulate_event', 'simulate_pairs', 'find_kind',
            'plot_truth', 'structure_kernels', 'Normal', 'normal_equations', 'gauss_newton', 'plot_places']
 
-# %% ../nbs/04_simulate.ipynb #ab915a8c
-from pathlib import Path
+# %% ../nbs/04_simulate.ipynb #bee707f9
 from typing import NamedTuple
 
 import numpy as np, pandas as pd, xarray as xr
@@ -17,8 +16,8 @@ import matplotlib.pyplot as plt
 from scipy.spatial.transform import Rotation
 from tqdm.auto import tqdm
 
-from .noise import State, apply_defect, defect_rates, draw_record_defects, draw_station_state, model_noise, recorded_noise, station_level
-from .pairs import NPTS, atomic_path, build_pairs, open_pairs, pair_encoding, path_geometry, seal_store, share_path
+from .noise import apply_defect, defect_rates, draw_record_defects, draw_station_state, model_noise, recorded_noise, station_level
+from .pairs import NPTS, atomic_path, build_pairs, check_target, open_pairs, pair_encoding, path_geometry, seal_store, share_path
 from .structure import (FREQUENCY, LATITUDE, LONGITUDE, Basis, Earth, branch_seismograms, draw_coast, great_circle, harmonics, linear_effect, mode_basis, open_earth,
                              path_average, perturb, random_earth, seeded)
 
@@ -147,7 +146,7 @@ def information(
     left, all_ = norm(obs-syn-linear), norm(obs-syn)
     return 1 - np.divide(left, all_, out=np.ones_like(all_), where=all_ > 0)
 
-# %% ../nbs/04_simulate.ipynb #f4d2407d
+# %% ../nbs/04_simulate.ipynb #fc63b2d1
 EPOCH = 40           # events during which a station's state lasts
 NEAR, FAR = 15., 165. # distances, degrees: nearer the waves of the source's vicinity are not ours, farther the two arcs meet
 STATIONS_PER_EVENT = 100
@@ -178,17 +177,18 @@ def prepare(
 )->Setup:
     "Check the choices and make what all events share"
     if not 0 <= recorded <= 1: raise ValueError(f'recorded is {recorded}, not a fraction')
-    if not noise >= 0: raise ValueError(f'noise is {noise}, negative')
-    stations = pd.read_csv(share_path('data', 'facts', 'stations.csv'))
-    if not 1 <= per_event <= 150: raise ValueError(f'per_event is {per_event}, not between 1 and 150')
+    if not 0 <= noise < np.inf: raise ValueError(f'noise is {noise}, not a factor from 0')
+    for name, x, high in (('seed', seed, 2**63), ('earths', earths, 127), ('per_event', per_event, 150)):
+        if not isinstance(x, (int, np.integer)) or not (name != 'seed') <= x <= high: raise ValueError(f'{name} is {x!r}, not a whole number from {int(name != "seed")} to {high}')
+    rates, stations = defect_rates(defects), pd.read_csv(share_path('data', 'facts', 'stations.csv'))
+    if noise == 0 and rates['noise_only'] > 0: raise ValueError('noise is 0, so records that are noise only would be empty: set defects=0, or their rate to 0')
     if isinstance(earth, Earth): all_earths = [earth]
     elif earth == 'random':
-        if earths < 1: raise ValueError(f'earths is {earths}; one is needed')
         all_earths = [random_earth(seed, i) for i in range(earths)]
     else: all_earths = [open_earth(earth)]
-    return Setup(seed, mode_basis(npts), all_earths, stations, station_level(seeded(seed, 1), len(stations)), _zones(), defect_rates(defects), float(noise), float(recorded), npts, per_event)
+    return Setup(seed, mode_basis(npts), all_earths, stations, station_level(seeded(seed, 1), len(stations)), _zones(), rates, float(noise), float(recorded), npts, per_event)
 
-# %% ../nbs/04_simulate.ipynb #fa02fa8a
+# %% ../nbs/04_simulate.ipynb #a6fcfbea
 def simulate_event(
     setup:Setup,
     i:int,      # number of the event
@@ -204,8 +204,8 @@ def simulate_event(
     parts = branch_seismograms(b, source.depth_km, source.tensor, d, az, source.half_duration)
     clean = _observe(b, true, place, p, e)
     syn, bent, linear = (x[:,:npts] for x in (parts.sum(0), perturb(b, parts, d, p, e), linear_effect(b, parts, d, p, e)))
-    hum = _hum(setup, which, i)
-    obs, defect = _spoil(setup, which, i, clean, hum)
+    hum, before = _hum(setup, which, i)
+    obs, before, defect = _spoil(setup, which, i, clean, hum, before)
     obs, clean, hum = obs[:,:npts], clean[:,:npts], hum[:,:npts]
     scale, dt = norm(syn), b.time[1]
     return dict(
@@ -213,7 +213,7 @@ def simulate_event(
         event=f'SIM{setup.seed}.{i:05d}', station=('SY.'+place.station+'..LXZ').values, origin='simulated', status='ok',
         event_latitude=source.latitude, event_longitude=source.longitude, event_depth_km=source.depth_km, event_magnitude=source.magnitude,
         moment_tensor=np.tile(source.tensor, (len(which), 1)), station_latitude=place.latitude.values, station_longitude=place.longitude.values,
-        distance_deg=d, azimuth_deg=az, earth=i % len(setup.earths), defect=defect, snr=_snr(obs, hum, dt),
+        distance_deg=d, azimuth_deg=az, earth=i % len(setup.earths), defect=defect, snr=_snr(obs, before, dt),
         linear_error=linear_error(obs, syn, linear), information=information(obs, syn, linear),
         structure_norm=norm(bent-syn)/scale, source_norm=norm(clean-bent)/scale, noise_norm=norm(hum)/scale)
 
@@ -230,38 +230,42 @@ def _observe(basis, true, place, slowness, shift):
     parts = branch_seismograms(basis, true.depth_km, true.tensor, d, az, true.half_duration)
     return perturb(basis, parts, d, slowness, shift, true.delay)
 
-def _snr(obs, noise, dt):
-    "rms acceleration of the record over that of its noise"
-    rms = lambda x: norm(np.diff(x, 2, axis=-1)/dt**2)
-    return np.divide(rms(obs), rms(noise), out=np.full(len(obs), np.inf), where=rms(noise) > 0)
+def _snr(obs, before, dt):
+    "rms acceleration of the record over that before the event"
+    rms = lambda x: norm(np.diff(x, 2, axis=-1)/dt**2)/np.sqrt(x.shape[-1])
+    return np.divide(rms(obs), rms(before), out=np.full(len(obs), np.inf), where=rms(before) > 0)
 
-# %% ../nbs/04_simulate.ipynb #b5645e8c
+# %% ../nbs/04_simulate.ipynb #c7adaf94
 def _hum(setup, which, i):
-    "Noise of each record, (n, nt)"
-    rng, nt, dt, n = seeded(setup.seed, 6, i), len(setup.basis.time), setup.basis.time[1], len(which)
+    "Noise of each record during and before the event, two (n, nt)"
+    rng, n = seeded(setup.seed, 6, i), len(which)
     level = np.clip(setup.level[which] + rng.uniform(-.05, .05, n), 0, 1)
-    if setup.noise == 0: return np.zeros((n, nt))
     real = rng.random(n) < setup.recorded
-    u = np.empty((n, nt))
-    u[~real] = model_noise(level[~real], nt, dt, rng)
-    if real.any(): u[real] = recorded_noise(level[real], nt, dt, rng)
-    return setup.noise*u
+    return tuple(setup.noise*_draw_noise(setup.basis, level, real, rng) for _ in range(2))
 
-def _spoil(setup, which, i, clean, hum):
-    "Records with their noise and defects, and the defects' names"
+def _draw_noise(basis, level, real, rng):
+    "Modelled noise, and recorded noise where `real`"
+    u = np.empty((len(level), len(basis.time)))
+    for make, mine in ((model_noise, ~real), (recorded_noise, real)):
+        if mine.any(): u[mine] = make(level[mine], len(basis.time), basis.time[1], rng)
+    return u
+
+# %% ../nbs/04_simulate.ipynb #f9ca1518
+def _spoil(setup, which, i, clean, hum, before):
+    "Records with their noise and defects, what was recorded before the event, and the defects' names"
     rng, dt, n = seeded(setup.seed, 7, i), setup.basis.time[1], len(which)
-    names, obs = draw_record_defects(setup.rates, n, rng), clean + hum
+    names, obs, before = draw_record_defects(setup.rates, n, rng), clean + hum, before.copy()
+    rise = np.sin(np.pi/2*np.minimum(setup.basis.time/60, 1))**2               # another earthquake must not begin with a step
     for j, station in enumerate(which):
-        own = seeded(setup.seed, 8, i, j)
-        state = draw_station_state(setup.rates, seeded(setup.seed, 2, station, i//EPOCH)) if names[j] == 'none' else State(names[j], None)
-        names[j] = state.name
-        if state.name == 'none': continue
-        other = clean[(j + own.integers(1, n)) % n] if n > 1 else clean[j]
-        on, after = (clean[j], hum[j]) if state.name in ('clock', 'response') else (obs[j], 0.)
-        obs[j] = apply_defect(state.name, on, dt, own, noise=hum[j], other=other, value=state.value) + after
-    return obs, names
+        own, state = seeded(setup.seed, 8, i, j), draw_station_state(setup.rates, seeded(setup.seed, 2, station, i//EPOCH))
+        if state.name in ('clock', 'response'): obs[j] = apply_defect(state.name, clean[j], dt, own, value=state.value) + hum[j]
+        elif state.name != 'none': obs[j], before[j] = (apply_defect(state.name, x[j], dt, own, value=state.value) for x in (obs, before))
+        if names[j] == 'none': names[j] = state.name
+        elif names[j] == 'dead': obs[j], before[j] = (apply_defect('dead', obs[j], dt, own) for _ in range(2))
+        else: obs[j] = apply_defect(names[j], obs[j], dt, own, noise=hum[j], other=rise*clean[(j + own.integers(1, max(n, 2))) % n])
+    return obs, before, names
 
-# %% ../nbs/04_simulate.ipynb #b48d766a
+# %% ../nbs/04_simulate.ipynb #b83cb557
 USABLE = .7 # linear error below which a pair is usable
 
 def simulate_pairs(
@@ -271,7 +275,7 @@ def simulate_pairs(
     earths:int=8,         # independent random Earths; event i lives in Earth i modulo their number
     noise:float=1.,       # factor on the amplitude of noise; 0: none
     recorded:float=.25,   # fraction of the records whose noise is recorded ground motion
-    defects=None,         # None: rates of `fwinb.noise.DEFECTS`; a number: their sum; a dictionary: rates by name
+    defects=None,         # None: rates of `fwinb.noise.DEFECTS`; a number: fraction of records with any; a dictionary: rates by name
     npts:int=NPTS,        # samples in 1800 s
     path=None,            # a store to stream to; None: in memory
     per_event:int=STATIONS_PER_EVENT, # pairs of an event
@@ -280,7 +284,10 @@ def simulate_pairs(
     progress:bool=True,   # show a bar
 )->xr.Dataset:            # pairs with `linear_error`, `usable`, `information`, `defect`, `snr`, `earth` and the parts' norms
     "Simulate pairs of seismograms whose truth is known"
-    if n < 1: raise ValueError(f'n is {n}; at least one pair is needed')
+    for name, x in (('n', n), ('block', block)):
+        if not isinstance(x, (int, np.integer)) or x < 1: raise ValueError(f'{name} is {x!r}, not a whole number from 1')
+    if not usable > 0: raise ValueError(f'usable is {usable}, not a positive linear error')
+    if path is not None: check_target(path)
     setup = prepare(seed, earth, earths, noise, recorded, defects, npts, per_event)
     attrs = dict(simulated='everything but the recorded part of the noise', earth_names=[e.name for e in setup.earths], seed=seed, earths=len(setup.earths),
                  noise=noise, recorded=recorded, defects=str(setup.rates), per_event=per_event, usable_threshold=usable)
@@ -364,7 +371,7 @@ def structure_kernels(
     surface = [linear_effect(basis, np.concatenate([branches[:1], 0*branches[1:]]), distance_deg, np.tile(h, (n, 1)), still) for h in hats]
     return np.stack([*surface, linear_effect(basis, np.concatenate([0*branches[:1], branches[1:]]), distance_deg, np.zeros((n, len(at))), still+1)])
 
-# %% ../nbs/04_simulate.ipynb #e9876556
+# %% ../nbs/04_simulate.ipynb #b0beef7b
 class Normal(NamedTuple):
     "What the arbiter needs of each pair"
     gram:np.ndarray    # (n, 4, 4) products of the kernels
@@ -382,19 +389,16 @@ def normal_equations(
 )->Normal:
     "Kernels of every pair, multiplied with each other, with the residual and with the truth"
     if 'earth' not in pairs: raise ValueError('these pairs have no `earth`: they were not simulated, and the arbiter needs the truth')
-    names = pairs.attrs.get('earth_names', ['?'])
-    if earths is None and not all(n.startswith('random') for n in names): raise ValueError(f'the Earths {names} cannot be drawn again from a seed: give them as `earths`')
-    earths = earths or [random_earth(pairs.attrs['seed'], k) for k in range(pairs.attrs['earths'])]
+    names, seed = pairs.attrs.get('earth_names', ['?']), pairs.attrs.get('seed')
+    if earths is None and names != [f'random {seed}.{k}' for k in range(len(names))]: raise ValueError(f'the Earths {names} are not the random ones of seed {seed}: give them as `earths`')
+    earths = earths or [random_earth(seed, k) for k in range(len(names))]
     basis, npts = mode_basis(pairs.sizes['time']), pairs.sizes['time']
-    out = [[] for _ in Normal._fields[:-1]]
-    _, first = np.unique(pairs.event.values.astype(str), return_index=True)
-    edges = [*np.sort(first), pairs.sizes['pair']]
-    for a, b in zip(edges[:-1], edges[1:]): # an event's pairs follow each other
-        ds = pairs.isel(pair=slice(a, b))
-        for row, x in zip(out, _products(ds, basis, earths[int(ds.earth[0])], npts)): row.append(x)
+    _, event = np.unique(pairs.event.values.astype(str), return_inverse=True)
+    order = np.argsort(event, kind='stable')
+    rows = [_products(pairs.isel(pair=k), basis, earths[int(pairs.earth[k[0]])], npts) for k in np.split(order, np.flatnonzero(np.diff(event[order]))+1)]
     l, p, trig = harmonics(lmax, LATITUDE, LONGITUDE)
     path = path_average(np.einsum('ak,ok->kao', p, trig), *_way(pairs))
-    return Normal(*map(np.concatenate, out), path)
+    return Normal(*(np.concatenate(x)[np.argsort(order)] for x in zip(*rows)), path)
 
 def _way(ds): return [ds[k].values for k in ('event_latitude', 'event_longitude', 'station_latitude', 'station_longitude')]
 

@@ -210,8 +210,8 @@ def seeded(
     "An independent stream of random numbers for each thing that is drawn: the order of drawing cannot matter"
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=keys))
 
-# %% ../nbs/03_structure.ipynb #ada7ad0c
-STRENGTH = (.021, .0185, .009, .008, .0055) # rms dlnVs of each shell
+# %% ../nbs/03_structure.ipynb #d7d3a359
+STRENGTH = (.018, .0155, .0065, .005, .005) # rms dlnVs of each shell
 CORNER = (7, 6, 5, 4, 2.5)                 # degree where the power of each shell begins to fall
 RESEMBLE = .6                              # correlation of neighbouring shells
 
@@ -226,7 +226,8 @@ def random_mantle(
     for s, corner in zip(strength, CORNER):
         power = np.where(l > 0, 1/(1+(l/corner)**3)/(2*l+1), 0)
         last = RESEMBLE*last + np.sqrt(1-RESEMBLE**2 if len(out) else 1)*rng.standard_normal(len(l))
-        out.append(s*(p*last*np.sqrt(power/power.sum()))@trig.T)
+        c = last*np.sqrt(power)
+        out.append(s*(p*c/np.linalg.norm(c))@trig.T)                  # this very map has the rms that is asked
     return np.array(out)
 
 # %% ../nbs/03_structure.ipynb #f79e522b
@@ -289,7 +290,7 @@ def draw_coast(ax):
     ax.set(xlim=(-180, 180), ylim=(-90, 90), aspect='equal', xticks=range(-180, 181, 60), yticks=range(-90, 91, 30), xlabel='longitude (°)', ylabel='latitude (°)')
     return ax
 
-# %% ../nbs/03_structure.ipynb #e818efbf
+# %% ../nbs/03_structure.ipynb #f4be6243
 def save_earth(
     earth:Earth,
     path,        # ends in .nc
@@ -309,15 +310,25 @@ def open_earth(
     with xr.open_dataset(path) as ds:
         if 'dlnvs' not in ds or set(ds.dlnvs.dims) != {'depth', 'latitude', 'longitude'}: raise ValueError(f'{path} holds no dlnvs[depth, latitude, longitude]; it has {sorted(ds.data_vars)}')
         v = ds.dlnvs.transpose('depth', 'latitude', 'longitude').sortby(['depth', 'latitude', 'longitude']).load()
-    if not np.isfinite(v).all() or abs(v).max() > .3: raise ValueError(f'{path}: dlnvs reaches {float(abs(v).max()):g}, not a fraction below 0.3')
+    if not np.isfinite(v).all(): raise ValueError(f'{path}: dlnvs has {int((~np.isfinite(v)).sum())} values that are not finite')
+    if abs(v).max() > .3: raise ValueError(f'{path}: dlnvs reaches {float(abs(v).max()):g}, not a fraction below 0.3')
+    _check_global(v, path)
     return make_earth(np.array([_shell_mean(v, s, path) for s in SHELLS]), ds.attrs.get('name', path.stem))
 
+def _check_global(v, path):
+    "A region is no Earth: nothing is extrapolated over the globe"
+    lat, lon = v.latitude.values, np.sort(v.longitude.values % 360)
+    gap = max(np.diff(np.append(lon, lon[0]+360)), default=360.)
+    if lat[0] > -80 or lat[-1] < 80 or gap > 20: raise ValueError(f'{path} covers latitudes {lat[0]:g} .. {lat[-1]:g} and leaves a gap of {gap:g} degrees in longitude: it is not global')
+
 def _shell_mean(v, shell, path):
-    inside = v.sel(depth=slice(*shell))
+    "Mean over the depths of one shell, on our cells; beyond the last row of latitude the last row"
+    inside = v.sel(depth=(v.depth > shell[0]) & (v.depth <= shell[1]))
     if not inside.sizes['depth']: raise ValueError(f'{path} has no depth between {shell[0]:g} and {shell[1]} km')
-    wrapped = xr.concat([inside.mean('depth').assign_coords(longitude=v.longitude+d) for d in (-360, 0, 360)], 'longitude').drop_duplicates('longitude')
-    grid = RegularGridInterpolator((wrapped.latitude.values, wrapped.longitude.values), wrapped.transpose('latitude', 'longitude').values, bounds_error=False, fill_value=None)
-    return grid(tuple(np.meshgrid(LATITUDE, LONGITUDE, indexing='ij')))
+    wrapped = xr.concat([inside.mean('depth').assign_coords(longitude=v.longitude+d) for d in (-360, 0, 360)], 'longitude').drop_duplicates('longitude').sortby('longitude')
+    grid = RegularGridInterpolator((wrapped.latitude.values, wrapped.longitude.values), wrapped.transpose('latitude', 'longitude').values)
+    lat = np.clip(LATITUDE, wrapped.latitude.values[0], wrapped.latitude.values[-1])
+    return grid(tuple(np.meshgrid(lat, LONGITUDE, indexing='ij')))
 
 # %% ../nbs/03_structure.ipynb #e0f082e1
 def great_circle(
@@ -349,7 +360,7 @@ def path_average(
         total = total + np.einsum('npk,np->nk', flat[(i+di)*180 + (j+dj)%180], weight)
     return total/points
 
-# %% ../nbs/03_structure.ipynb #a67761c5
+# %% ../nbs/03_structure.ipynb #f4663f9b
 class Basis(NamedTuple):
     "The modes of the band, sorted by branch, and how they oscillate"
     modes:Modes
@@ -366,8 +377,8 @@ def mode_basis(
     npts:int=1024,   # samples in 1800 s
 )->Basis:            # for 1950 s
     "Everything that the mode sum needs and that does not depend on the event"
+    if not isinstance(npts, (int, np.integer)) or npts < 512: raise ValueError(f'npts is {npts!r}: take a whole number from 512, and decimate the pairs if fewer samples are wanted')
     dt = sample_times(npts)[1]
-    if dt > 20: raise ValueError(f'npts is {npts}: {dt:g} s between samples cannot carry periods of 48 s; take 90 or more')
     time, modes = np.arange(round((1800+PADDING)/dt))*dt, prem_modes()
     f = modes.omega/2/np.pi*1e3
     order = np.argsort(family_of(modes), kind='stable')
@@ -436,7 +447,7 @@ def _stretch(u, e, late=0.):
     a, b, c, d = (flat[i+k] for k in (-1, 0, 1, 2))             # Lagrange's polynomial through four samples
     return b + s*(c - a/3 - b/2 - d/6 + s*((a+c)/2 - b + s*((d-a)/6 + (b-c)/2)))
 
-# %% ../nbs/03_structure.ipynb #cef35e99
+# %% ../nbs/03_structure.ipynb #bd1e5daa
 def linear_effect(
     basis:Basis,
     branches,      # (branches, n, nt)
@@ -452,7 +463,15 @@ def linear_effect(
     spectrum[:,k.stop:] = 0
     g = np.fft.irfft(spectrum, 2*nt)[:,:nt].astype(np.float32)
     late = (shift.T[:,:,None]*branches[1:]).sum(0)
-    return g + (basis.time*np.gradient(late, dt, axis=-1)).astype(np.float32)
+    return g + (basis.time*_slope(late, dt)).astype(np.float32)
+
+# %% ../nbs/03_structure.ipynb #d3c5e213
+def _slope(u, dt):
+    "Derivative along the last axis by central differences of sixth order; second order at the ends"
+    out = np.gradient(u, dt, axis=-1)
+    n = u.shape[-1]
+    out[...,3:-3] = sum(c*(u[...,3+k:n-3+k] - u[...,3-k:n-3-k]) for k, c in ((1, 3/4), (2, -3/20), (3, 1/60)))/dt
+    return out
 
 # %% ../nbs/03_structure.ipynb #e769a16d
 def exact_sum(

@@ -8,12 +8,12 @@ __all__ = ['TRUTH', 'STUDY_PAIRS', 'STUDY_SUBSET', 'STUDY_TEST', 'MISFIT_END', '
            'obspy_misfit', 'recall_at_precision', 'bootstrap_events', 'agreement', 'confusion', 'agreement_by',
            'rival_table', 'plot_gallery', 'plot_distributions', 'plot_agreement', 'plot_roc', 'plot_precision']
 
-# %% ../nbs/05_truth.ipynb #c8d77670
+# %% ../nbs/05_truth.ipynb #f29f713b
 import numpy as np, pandas as pd
 import matplotlib.pyplot as plt
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 from .pairs import RECORD_LENGTH, ROMAN, check_pairs, open_pairs, plot_pair
-from .misfit import PAPER_FRACTIONS, PAPER_THRESHOLDS, add_misfit, calibrate_thresholds, grade
+from .misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds, grade
 
 # %% ../nbs/05_truth.ipynb #b31eecb0
 TRUTH = ('linear_error', 'usable', 'information', 'defect')   # what only a simulated pair knows
@@ -233,7 +233,7 @@ def rival_table(
         rows[k] = dict(pairs=len(a), precision=usable[a].mean() if a.any() else np.nan, recall=recall(a, usable), low=lo, high=hi)
     return pd.DataFrame(rows).T.astype(dict(pairs=int))
 
-# %% ../nbs/05_truth.ipynb #c27a8037
+# %% ../nbs/05_truth.ipynb #dac71fd5
 def plot_gallery(
     pairs,       # Dataset of simulated, graded pairs
     seed:int=0,  # which ones
@@ -241,7 +241,7 @@ def plot_gallery(
 ):               # the figure
     "Random pairs of each class with their truth: observed black, synthetic red"
     rng = np.random.default_rng(seed)
-    fig, axs = plt.subplots(4, ncols, figsize=(3.9*ncols, 7.6), sharex=True, squeeze=False, layout='constrained')
+    fig, axs = plt.subplots(4, ncols, figsize=(3.9*ncols, 7.6), sharex=True, squeeze=False, dpi=72, layout='constrained')
     for k, row in enumerate(axs, 1):
         of_class = np.flatnonzero(pairs.grade.values == k)
         chosen = rng.permutation(of_class)[:ncols]

@@ -50,7 +50,7 @@ def double_couple(
                      np.cos(d)*np.cos(k)*np.sin(f) - np.cos(2*d)*np.sin(k)*np.cos(f),
                      -(slip*np.cos(2*f) + .5*thrust*np.sin(2*f))])
 
-# %% ../nbs/04_simulate.ipynb #e4e9145f
+# %% ../nbs/04_simulate.ipynb #ce21d83f
 def _zones(): return pd.read_csv(share_path('data', 'facts', 'seismic_zones.csv'))
 
 def walk(
@@ -64,6 +64,7 @@ def walk(
     x = np.arctan2(np.sin(az)*np.sin(d)*np.cos(lat), np.cos(d) - np.sin(lat)*np.sin(y))
     return np.degrees(y), (longitude + np.degrees(x) + 180) % 360 - 180
 
+# %% ../nbs/04_simulate.ipynb #ce84950d
 def draw_magnitude(
     rng,
     low:float=5.8, high:float=7.6, # moment magnitudes
@@ -188,7 +189,7 @@ def prepare(
     else: all_earths = [open_earth(earth)]
     return Setup(seed, mode_basis(npts), all_earths, stations, station_level(seeded(seed, 1), len(stations)), _zones(), rates, float(noise), float(recorded), npts, per_event)
 
-# %% ../nbs/04_simulate.ipynb #a6fcfbea
+# %% ../nbs/04_simulate.ipynb #a9eed476
 def simulate_event(
     setup:Setup,
     i:int,      # number of the event
@@ -217,6 +218,7 @@ def simulate_event(
         linear_error=linear_error(obs, syn, linear), information=information(obs, syn, linear),
         structure_norm=norm(bent-syn)/scale, source_norm=norm(clean-bent)/scale, noise_norm=norm(hum)/scale)
 
+# %% ../nbs/04_simulate.ipynb #a2796bd0
 def _choose_stations(setup, source, i):
     "Which stations recorded the event: rows of the list, distance and azimuth"
     d, az = path_geometry(source.latitude, source.longitude, setup.stations.latitude.values, setup.stations.longitude.values)
@@ -265,7 +267,34 @@ def _spoil(setup, which, i, clean, hum, before):
         else: obs[j] = apply_defect(names[j], obs[j], dt, own, noise=hum[j], other=rise*clean[(j + own.integers(1, max(n, 2))) % n])
     return obs, before, names
 
-# %% ../nbs/04_simulate.ipynb #b83cb557
+# %% ../nbs/04_simulate.ipynb #fdd6478c
+def _blocks(setup, n, size, progress):
+    "Dictionaries of variables, `size` pairs each but the last"
+    held, i = {}, 0
+    with tqdm(total=n, unit='pair', disable=not progress, desc='simulate') as bar:
+        done = 0
+        while done < n:
+            e = simulate_event(setup, i)
+            e.pop('linear')
+            k = min(len(e['waveform']), n-done)
+            for name, v in e.items(): held.setdefault(name, []).append(np.full(k, v, dtype=object if isinstance(v, str) else None) if np.ndim(v)==0 else v[:k])
+            done, i = done+k, i+1
+            bar.update(k)
+            while sum(map(len, held['waveform'])) >= size: yield _take(held, size)
+    if held['waveform']: yield _take(held, size)
+
+def _take(held, size):
+    "The first `size` rows; the rest stays in `held`"
+    out = {}
+    for name, rows in held.items():
+        x = np.concatenate(rows)
+        out[name], rest = x[:size], x[size:]
+        held[name] = [rest.copy()] if len(rest) else []
+    return out
+
+def _as_pairs(b, usable, attrs): return build_pairs(b.pop('waveform'), attrs, usable=b['linear_error'] < usable, **b)
+
+# %% ../nbs/04_simulate.ipynb #f8e64fa1
 USABLE = .7 # linear error below which a pair is usable
 
 def simulate_pairs(
@@ -300,32 +329,6 @@ def simulate_pairs(
             else: ds.to_zarr(tmp, zarr_format=3, consolidated=False, encoding=pair_encoding(ds, 1024))
         seal_store(tmp)
     return open_pairs(path)
-
-def _blocks(setup, n, size, progress):
-    "Dictionaries of variables, `size` pairs each but the last"
-    held, i = {}, 0
-    with tqdm(total=n, unit='pair', disable=not progress, desc='simulate') as bar:
-        done = 0
-        while done < n:
-            e = simulate_event(setup, i)
-            e.pop('linear')
-            k = min(len(e['waveform']), n-done)
-            for name, v in e.items(): held.setdefault(name, []).append(np.full(k, v, dtype=object if isinstance(v, str) else None) if np.ndim(v)==0 else v[:k])
-            done, i = done+k, i+1
-            bar.update(k)
-            while sum(map(len, held['waveform'])) >= size: yield _take(held, size)
-    if held['waveform']: yield _take(held, size)
-
-def _take(held, size):
-    "The first `size` rows; the rest stays in `held`"
-    out = {}
-    for name, rows in held.items():
-        x = np.concatenate(rows)
-        out[name], rest = x[:size], x[size:]
-        held[name] = [rest.copy()] if len(rest) else []
-    return out
-
-def _as_pairs(b, usable, attrs): return build_pairs(b.pop('waveform'), attrs, usable=b['linear_error'] < usable, **b)
 
 # %% ../nbs/04_simulate.ipynb #d4d4c5a2
 KINDS = dict(good='linear_error < .35 and information > .6', skip='linear_error > 1 and structure_norm > .9 and noise_norm < .1 and source_norm < .35',
@@ -371,7 +374,7 @@ def structure_kernels(
     surface = [linear_effect(basis, np.concatenate([branches[:1], 0*branches[1:]]), distance_deg, np.tile(h, (n, 1)), still) for h in hats]
     return np.stack([*surface, linear_effect(basis, np.concatenate([0*branches[:1], branches[1:]]), distance_deg, np.zeros((n, len(at))), still+1)])
 
-# %% ../nbs/04_simulate.ipynb #b0beef7b
+# %% ../nbs/04_simulate.ipynb #cb76835d
 class Normal(NamedTuple):
     "What the arbiter needs of each pair"
     gram:np.ndarray    # (n, 4, 4) products of the kernels
@@ -400,6 +403,7 @@ def normal_equations(
     path = path_average(np.einsum('ak,ok->kao', p, trig), *_way(pairs))
     return Normal(*(np.concatenate(x)[np.argsort(order)] for x in zip(*rows)), path)
 
+# %% ../nbs/04_simulate.ipynb #d9609175
 def _way(ds): return [ds[k].values for k in ('event_latitude', 'event_longitude', 'station_latitude', 'station_longitude')]
 
 def _products(ds, basis, earth, npts):

@@ -86,7 +86,7 @@ def _mismatch(a, b):
     late = a.stats.starttime - b.stats.starttime
     return f'the obs trace starts {late:+g} s after the syn trace' if abs(late) > a.stats.delta/2 else ''
 
-# %% ../nbs/05_compare.ipynb #dc90517e
+# %% ../nbs/05_compare.ipynb #d19d2265
 class Correlation(NamedTuple):
     "Normalised cross-correlation of observation and synthetic, one value per pair"
     zero_lag:np.ndarray # without a shift, -1 to 1
@@ -99,8 +99,9 @@ def cross_correlation(
     dt:float,           # sample interval, s
     max_lag:float=300., # largest lag tried, s
 )->Correlation:         # each (n,), or scalars
-    "Correlation without a shift and at the best shift, between samples by a parabola"
-    obs, syn, lead = two_traces(obs, syn, dt)
+    "Correlation without a shift and at the best shift, between samples by a parabola; in the precision of the traces"
+    obs, syn = np.asarray(obs), np.asarray(syn)
+    obs, syn, lead = two_traces(obs, syn, dt, np.result_type(obs, syn, np.float32))
     if not max_lag >= dt: raise ValueError(f'max_lag is {max_lag} s, less than the sample interval of {dt} s')
     npts = obs.shape[-1]
     m = min(int(min(max_lag/dt, npts)), npts-1)
@@ -127,7 +128,7 @@ def _parabola(y):
     step = np.where(inside & (bend < 0), .5*(left-right)/np.where(bend < 0, bend, -1), 0)
     return np.where(inside, mid - .25*(left-right)*step, np.take_along_axis(y, i[:,None], -1)[:,0]), i + step
 
-# %% ../nbs/05_compare.ipynb #d0798fcf
+# %% ../nbs/05_compare.ipynb #e24d27be
 def dominant_period(
     x:np.ndarray,     # signal, (n, npts) or (npts,)
     dt:float,         # sample interval, s
@@ -135,12 +136,13 @@ def dominant_period(
     t_max:float=500., # longest, s
 )->np.ndarray:        # (n,) or scalar, s
     "Inverse of the power-weighted mean frequency of a signal within a band"
-    x = np.asarray(x, float)
+    x = np.asarray(x)
+    x = x.astype(np.result_type(x, np.float32), copy=False)
     nfft = next_fast_len(2*x.shape[-1], real=True)
     f = rfftfreq(nfft, dt)
     band = (f >= 1/t_max) & (f <= 1/t_min)
     power = np.abs(rfft(x/np.abs(x).max(-1, keepdims=True), nfft)[..., band])**2
-    return power.sum(-1)/(power @ f[band])
+    return power.sum(-1)/(power @ f[band].astype(power.dtype))
 
 def cycle_skip(
     lag,       # delay of the observation, s; either sign

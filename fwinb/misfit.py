@@ -9,7 +9,7 @@ __all__ = ['WEIGHTS', 'TRANSFORMS', 'HALF_ANGLE', 'FAINT', 'ROUNDING', 'SILENT',
            'squared_angle', 'Recipe', 'Misfit', 'tf_misfit', 'grade', 'calibrate_thresholds', 'bootstrap_events',
            'threshold_table', 'add_misfit', 'grade_table', 'plot_tf_misfit', 'plot_grades']
 
-# %% ../nbs/05_misfit.ipynb #bc8a91d4
+# %% ../nbs/05_misfit.ipynb #a52b037b
 import hashlib, json, os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -22,25 +22,25 @@ from threadpoolctl import ThreadpoolController
 from .pairs import RECORD_LENGTH, ROMAN, TRACES, as_variable, atomic_path, check_pairs, length_unit, pair_title
 from .compare import cross_correlation, cycle_skip, dominant_period, trace_faults, two_traces
 from .cwt import cwt, log_frequencies, morlet
-from .gabor import TFGrid, check_grid, gabor, gabor_cells, gabor_plan, tf_grid
+from .gabor import TFGrid, check_grid, gabor, gabor_groups, gabor_plan, tf_grid
 
-# %% ../nbs/05_misfit.ipynb #ecaa308d
+# %% ../nbs/05_misfit.ipynb #c07ad9b4
 WEIGHTS = {'ab': 'both envelopes', 'b2': 'the squared envelope of the observation', 'log': 'ln^2(1 + 100 b/max b)', '1': 'every cell alike'} # of the phase
 TRANSFORMS = 'gabor', 'morlet'
 
-def _weight(name, a, b, axis):
-    "Weight of the phase in each cell, from the moduli of synthetic and observation; `axis`: those of the cells"
+def _weight(name, a, b, top):
+    "Weight of the phase in each cell, from the moduli of synthetic and observation and the observation's largest one"
     if name == 'ab': return a*b
     if name == 'b2': return b*b
     if name == '1': return np.ones_like(b)
-    w = np.log1p(b*(100/np.maximum(b.max(axis, keepdims=True), np.finfo(b.dtype).tiny)))
+    w = np.log1p(b*(100/np.maximum(top, np.finfo(b.dtype).tiny)))
     return np.multiply(w, w, out=w)
 
 def _check_definition(transform, weights):
     if transform not in TRANSFORMS: raise ValueError(f'transform is {transform!r}, not one of {TRANSFORMS}')
     if weights not in WEIGHTS: raise ValueError(f'weights is {weights!r}, not one of {tuple(WEIGHTS)}')
 
-# %% ../nbs/05_misfit.ipynb #c5b21e74
+# %% ../nbs/05_misfit.ipynb #f994da70
 class TFDifference(NamedTuple):
     "Two signals compared cell by cell; every array is (..., nf, nt)"
     envelope:np.ndarray       # (a-b)/max(b); positive: the synthetic is too strong
@@ -76,7 +76,7 @@ def tf_difference(
     a, b, phi = np.abs(u), np.abs(v), np.angle(u*v.conj())
     total = lambda x: x.sum((-2,-1), keepdims=True)
     largest = lambda x: x.max((-2,-1), keepdims=True)
-    w = _weight(weights, a, b, (-2, -1))
+    w = _weight(weights, a, b, largest(b))
     parts = ((a-b)/largest(b), phi, w/largest(w), (a-b)**2/total(b**2), w*phi**2/total(w))
     return TFDifference(*(x.reshape(*lead, *x.shape[1:]) for x in parts))
 
@@ -106,27 +106,35 @@ def squared_angle(
     np.subtract(quarter, p, out=p); np.copysign(p, re, out=p); np.subtract(quarter, p, out=p)
     return np.multiply(p, p, out=p)
 
-# %% ../nbs/05_misfit.ipynb #ed9ea58d
-def _cell_sums(re, im, ratio, weights, ncells):
-    "Squared misfits, and mean squared moduli of observation and synthetic; `re` and `im` are (group, 2n, cell), observations first"
-    n = re.shape[1]//2
-    vr, ur, vi, ui = re[:,:n], re[:,n:], im[:,:n], im[:,n:]
+# %% ../nbs/05_misfit.ipynb #ad2ee933
+def _group_sums(re, im, ratio, weights, top):
+    "(5, n) over the cells of one group: (a-b)^2, b^2, a^2, weighted squared phase, weight; `re` and `im` are (2n, cell), observations first"
+    n = len(re)//2
+    vr, ur, vi, ui = re[:n], re[n:], im[:n], im[n:]
     a, b, buffer = ur*ur, vr*vr, ui*ui
     a += buffer; b += np.multiply(vi, vi, out=buffer)
-    a2, b2 = np.einsum('gnk->n', a), np.einsum('gnk->n', b)
+    a2, b2 = a.sum(-1), b.sum(-1)
     np.sqrt(a, out=a); np.sqrt(b, out=b)
-    w = _weight(weights, a, b, (0, 2))
+    w = _weight(weights, a, b, top)
     real, imag = ur*vr, ui*vr
     real += np.multiply(ui, vi, out=buffer); imag -= np.multiply(ur, vi, out=buffer)
     phi2 = squared_angle(real, imag, np.multiply(a, b, out=buffer))
     large = np.maximum(ratio, 1)                             # keeps the larger of the two near 1
     a *= (ratio/large).astype(a.dtype)[:,None]; b *= (1/large).astype(a.dtype)[:,None]; a -= b
-    with np.errstate(all='ignore'):                          # a silent band divides by zero; the moduli tell
-        e2 = large**2*np.einsum('gnk,gnk->n', a, a)/b2
-        p2 = np.einsum('gnk,gnk->n', w, phi2)/(ncells if weights == '1' else np.einsum('gnk->n', w))
-    return e2, p2, b2/ncells, a2/ncells
+    dot = lambda x, y: np.einsum('nk,nk->n', x, y)
+    return np.array([large**2*dot(a, a), b2, a2, dot(w, phi2), w.sum(-1)], float)
 
-# %% ../nbs/05_misfit.ipynb #aa343df7
+def _cell_sums(groups, ratio, weights, ncells):
+    "Squared misfits, and mean squared moduli of observation and synthetic, (4, n)"
+    top, n = None, len(ratio)
+    if weights == 'log':
+        groups = list(groups)
+        top = np.sqrt(np.max([(re[:n]**2 + im[:n]**2).max(-1) for re, im in groups], axis=0))[:,None]
+    e2, b2, a2, p2, w = sum(_group_sums(*g, ratio, weights, top) for g in groups)
+    with np.errstate(all='ignore'):                          # a silent band divides by zero; the moduli tell
+        return e2/b2, p2/(ncells if weights == '1' else w), b2/ncells, a2/ncells
+
+# %% ../nbs/05_misfit.ipynb #a5d60c8f
 class Recipe(NamedTuple):
     "How the misfit is defined and in which precision it is computed"
     grid:TFGrid     # where
@@ -144,29 +152,29 @@ def _recipe(npts, dt, grid, s, weights, transform, w0, dtype):
     return Recipe(check_grid(npts, dt, grid or misfit_grid(npts, dt, transform), s), s, weights, transform, w0, dtype)
 
 def _prepare(recipe, npts, dt):
-    "Function that gives real and imaginary part of the cells, (group, n, cell), and the number of cells"
+    "Function that gives real and imaginary part of the cells, group by group, each (n, cell), and the number of cells"
     if recipe.transform == 'gabor':
-        return partial(gabor_cells, plan=gabor_plan(npts, dt, recipe.grid, recipe.s, recipe.dtype)), len(recipe.grid.times)*len(recipe.grid.freqs)
+        return partial(gabor_groups, plan=gabor_plan(npts, dt, recipe.grid, recipe.s, recipe.dtype)), len(recipe.grid.times)*len(recipe.grid.freqs)
     def cells(x, plan=morlet(npts, dt, recipe.grid.freqs, recipe.w0, recipe.dtype)):
-        w = cwt(x, plan).reshape(1, len(x), -1)
-        return w.real, w.imag
+        w = cwt(x, plan).reshape(len(x), -1)
+        return [(w.real, w.imag)]
     return cells, npts*len(recipe.grid.freqs)
 
-# %% ../nbs/05_misfit.ipynb #df4e5306
+# %% ../nbs/05_misfit.ipynb #d778079c
 FAINT = 1e-9                                                       # mean square in the band, over peak^2 x length: below it single precision is not enough
 ROUNDING = {np.dtype(np.float32): 1e-15, np.dtype(np.float64): 1e-26} # and below this, traces of that precision hold only their own rounding there
 
 def _squares(obs, syn, dt, recipe, chunk=None, workers=1):
     "Squared misfits (n,), and 0, or 1 or 2 where the band holds nothing of the observation or of the synthetic; rows must be sound"
     npts = obs.shape[-1]
-    (cells, ncells), chunk = _prepare(recipe, npts, dt), chunk or dict(gabor=64, morlet=4)[recipe.transform]
+    (cells, ncells), chunk = _prepare(recipe, npts, dt), chunk or dict(gabor=192, morlet=4)[recipe.transform]
     def one(i):
         pair = obs[i:i+chunk], syn[i:i+chunk]
         peaks, n = [np.maximum(w.max(-1), -w.min(-1))[:,None] for w in pair], len(pair[0])
         x = np.empty((2*n, npts), recipe.dtype)
         for w, p, out in zip(pair, peaks, (x[:n], x[n:])): np.divide(w, p, out=out, casting='same_kind')
         ratio = (peaks[1].astype(float)/peaks[0])[:,0]
-        return np.array(_cell_sums(*cells(x), ratio, recipe.weights, ncells), float)
+        return np.array(_cell_sums(cells(x), ratio, recipe.weights, ncells), float)
     todo = range(0, len(obs), chunk)
     if workers == 1: parts = list(map(one, todo))
     else:
@@ -291,7 +299,7 @@ def threshold_table(
     low, high = bootstrap_events(f, event, misfit, resamples=resamples, level=level, seed=seed)
     return pd.DataFrame(dict(threshold=f(misfit), low=low, high=high), index=[f'{k} below' for k in ('I', 'II', 'III')])
 
-# %% ../nbs/05_misfit.ipynb #ea852640
+# %% ../nbs/05_misfit.ipynb #f4fd22f8
 MEASURES = 'envelope_misfit', 'phase_misfit', 'lag', 'correlation', 'zero_lag_correlation', 'cycle_skip', 'fault'
 FAULTS = ('', *(f'{k} trace {what}' for k in TRACES for what in ('is not finite', 'is all zero', 'is constant', SILENT)))
 
@@ -305,14 +313,20 @@ def _measure(w, ok, index, dt, recipe, max_lag, workers=1, checkpoint=None):
     rows = rows[faults == '']
     obs, syn = (w[:,k] if len(rows) == len(w) else w[rows,k] for k in (0, 1))
     e2, p2, silent = _squares(obs, syn, dt, recipe, workers=workers)
-    c = cross_correlation(obs, syn, dt, max_lag)
-    values = np.sqrt(e2), np.sqrt(p2), c.lag, c.best, c.zero_lag, cycle_skip(c.lag, dominant_period(syn, dt))
-    out[rows, :-1] = np.where(silent[:,None] > 0, [np.nan]*5 + [0], np.stack(values, axis=1))
+    values = np.stack([np.sqrt(e2), np.sqrt(p2), *_lags(obs, syn, dt, max_lag)], axis=1)
+    out[rows, :-1] = np.where(silent[:,None] > 0, [np.nan]*5 + [0], values)
     out[rows, -1] = np.array([0, *(FAULTS.index(f'{k} trace {SILENT}') for k in TRACES)])[silent]
     if checkpoint is not None and len(w):
         with atomic_path(checkpoint/_block_name(index[0], len(w))) as tmp:
             with open(tmp, 'wb') as f: np.save(f, out)
     return out
+
+def _lags(obs, syn, dt, max_lag, chunk=64):
+    "Lag, correlation, zero-lag correlation and flag, (4, n), from as many pairs at a time as stay in the processor's cache"
+    def one(u0, u):
+        c = cross_correlation(u0, u, dt, max_lag)
+        return c.lag, c.best, c.zero_lag, cycle_skip(c.lag, dominant_period(u, dt))
+    return np.concatenate([np.empty((4, 0)), *(one(obs[i:i+chunk], syn[i:i+chunk]) for i in range(0, len(obs), chunk))], axis=1)
 
 def _block_name(first, n): return f'{first:09d}-{n}.npy'
 

@@ -29,7 +29,7 @@ $(STAMP): settings.ini setup.py constraints.txt
 report: $(STAMP) ## every stage on the sample data -> runs/quick
 	$(THREADS) $(BIN)/fwinb-report quick --out runs/quick
 
-paper: $(STAMP) ## the study's preset -> runs/paper (today it is the lane of quick)
+paper: $(STAMP) ## the study's 27,489 pairs, simulated -> runs/paper; half an hour
 	$(THREADS) $(BIN)/fwinb-report paper --out runs/paper
 
 test: $(STAMP) ## run every notebook, and check the house

@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['TRUTH', 'STUDY_PAIRS', 'STUDY_SUBSET', 'STUDY_TEST', 'MISFIT_END', 'TRUTH_COLORS', 'SELECTOR_STYLE', 'open_simulated',
-           'with_grades', 'study_subset', 'split_pairs', 'study_split', 'amplitude_ratio', 'correlation_rule',
-           'obspy_misfit', 'recall_at_precision', 'bootstrap_events', 'agreement', 'confusion', 'agreement_by',
-           'rival_table', 'plot_gallery', 'plot_distributions', 'plot_agreement', 'plot_roc', 'plot_precision']
+           'with_grades', 'study_subset', 'split_pairs', 'study_split', 'amplitude_ratios', 'correlation_rule',
+           'obspy_misfit', 'recall_at_precision', 'agreement', 'confusion', 'agreement_by', 'rival_table',
+           'plot_gallery', 'plot_distributions', 'plot_agreement', 'plot_roc', 'plot_precision']
 
-# %% ../nbs/05_truth.ipynb #f29f713b
+# %% ../nbs/05_truth.ipynb #f27a0ab3
 import numpy as np, pandas as pd
 import matplotlib.pyplot as plt
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 from .pairs import RECORD_LENGTH, ROMAN, check_pairs, open_pairs, plot_pair
-from .misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds, grade
+from .compare import amplitude_ratio, trace_faults
+from .misfit import PAPER_FRACTIONS, add_misfit, bootstrap_events, calibrate_thresholds, grade
 
 # %% ../nbs/05_truth.ipynb #b31eecb0
 TRUTH = ('linear_error', 'usable', 'information', 'defect')   # what only a simulated pair knows
@@ -93,15 +94,18 @@ def study_split(
     "The study's split of its subset, pair by pair: 4,000 of 9,497 to test on, in proportion for other sizes"
     return _deal(np.arange(n), dict(train=1-STUDY_TEST/STUDY_SUBSET, test=STUDY_TEST/STUDY_SUBSET), np.random.default_rng(seed), 'pairs')
 
-# %% ../nbs/05_truth.ipynb #d53cebf0
-def amplitude_ratio(
+# %% ../nbs/05_truth.ipynb #e7fac9f7
+def amplitude_ratios(
     pairs,         # Dataset of pairs; may be lazy
     chunk:int=512, # pairs read at a time
-)->np.ndarray:     # (n,) ln(rms obs/rms syn); NaN where a trace is dead or not finite
-    "How much stronger the observation is, as a natural logarithm"
-    rms = np.concatenate([np.sqrt(np.square(pairs.waveform[i:i+chunk].values, dtype=np.float64).mean(-1)) for i in range(0, pairs.sizes['pair'], chunk)])
-    a = np.log(np.where(np.isfinite(rms) & (rms > 0), rms, np.nan))
-    return a[:,0] - a[:,1]
+)->np.ndarray:     # (n,) ln(rms obs/rms syn); NaN where a trace is dead, constant or not finite
+    "How much stronger each observation is, as a natural logarithm"
+    out = np.full(pairs.sizes['pair'], np.nan)
+    for i in range(0, len(out), chunk):
+        obs, syn = pairs.waveform[i:i+chunk].values.transpose(1, 0, 2)
+        sound = np.flatnonzero(trace_faults(obs, syn) == '')
+        out[i+sound] = amplitude_ratio(obs[sound], syn[sound])
+    return out
 
 def correlation_rule(
     pairs,             # Dataset of pairs with misfit
@@ -110,7 +114,7 @@ def correlation_rule(
     amplitude=.5,      # |ln(rms obs/rms syn)| must be below
 )->np.ndarray:         # (n,) bool; False where a trace is dead
     "The rule of thumb: alike in shape, in time and in size"
-    return (pairs.correlation.values > correlation) & (np.abs(pairs.lag.values) < lag) & (np.abs(amplitude_ratio(pairs)) < amplitude)
+    return (pairs.correlation.values > correlation) & (np.abs(pairs.lag.values) < lag) & (np.abs(amplitude_ratios(pairs)) < amplitude)
 
 # %% ../nbs/05_truth.ipynb #a6b588ba
 def obspy_misfit(
@@ -143,24 +147,6 @@ def recall_at_precision(
     if not ok.any(): return 0., np.inf
     last = np.flatnonzero(ok)[-1]
     return hits[last]/usable.sum(), s[last]
-
-# %% ../nbs/05_truth.ipynb #e7d8c630
-def bootstrap_events(
-    statistic,     # function of `arrays` that gives a number
-    event,         # (n,) names
-    *arrays,       # (n,) each
-    resamples:int=200,
-    level:float=.95,     # of the interval
-    seed:int=0,
-)->tuple[float,float]:   # lower and upper end
-    "Interval of a statistic from resampling whole events"
-    rng, arrays = np.random.default_rng(seed), [np.asarray(a) for a in arrays]
-    rows = [np.flatnonzero(np.asarray(event) == e) for e in dict.fromkeys(event)]
-    def once():
-        i = np.concatenate([rows[k] for k in rng.integers(0, len(rows), len(rows))])
-        return statistic(*(a[i] for a in arrays))
-    x = [once() for _ in range(resamples)]
-    return tuple(float(q) for q in np.nanquantile(x, [(1-level)/2, (1+level)/2]))
 
 # %% ../nbs/05_truth.ipynb #cc73a699
 def agreement(

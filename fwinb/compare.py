@@ -30,23 +30,25 @@ def trace_faults(
             out[bad & (out == '')] = f'{name} trace is {what}'
     return out
 
-# %% ../nbs/05_compare.ipynb #dfb5e3e8
-def _real(name, w, dtype):
-    "One array as real floating-point numbers"
+# %% ../nbs/05_compare.ipynb #a237fcac
+def _real(name, w):
+    "One array of real numbers"
     if np.ma.is_masked(w): raise ValueError(f'{name} has masked samples (gaps)')
     w = np.asarray(w)
     if w.dtype.kind not in 'iuf': raise ValueError(f'{name} is of kind {w.dtype}; a trace is made of real numbers')
-    return w.astype(dtype, copy=False)
+    return w
 
 def two_traces(
     obs,         # observed, (..., npts), integers or real numbers, any unit
     syn,         # synthetic, same shape
     dt:float,    # sample interval, s
-    dtype=float, # what to compute in: float (double precision) or np.float32
+    dtype=float, # what to compute in: float (double precision) or np.float32; None: single if both traces are no better, else double
 )->tuple:        # obs and syn as (n, npts) of `dtype`, and the leading shape
     "Two arrays that can be compared; a `ValueError` names what cannot"
+    obs, syn = _real('obs', obs), _real('syn', syn)
+    if dtype is None: dtype = np.float32 if np.result_type(obs, syn, np.float32) == np.float32 else float
     if np.dtype(dtype).kind != 'f': raise ValueError(f'dtype must be a floating-point type, not {np.dtype(dtype)}')
-    obs, syn = _real('obs', obs, dtype), _real('syn', syn, dtype)
+    obs, syn = obs.astype(dtype, copy=False), syn.astype(dtype, copy=False)
     if obs.shape != syn.shape or obs.ndim < 1 or obs.shape[-1] < 2:
         raise ValueError(f'obs has shape {obs.shape} and syn {syn.shape}; both must be (..., npts), npts > 1')
     if not 0 < dt < np.inf: raise ValueError(f'sample interval must be positive, not {dt} s')
@@ -86,7 +88,7 @@ def _mismatch(a, b):
     late = a.stats.starttime - b.stats.starttime
     return f'the obs trace starts {late:+g} s after the syn trace' if abs(late) > a.stats.delta/2 else ''
 
-# %% ../nbs/05_compare.ipynb #d19d2265
+# %% ../nbs/05_compare.ipynb #e3d93a96
 class Correlation(NamedTuple):
     "Normalised cross-correlation of observation and synthetic, one value per pair"
     zero_lag:np.ndarray # without a shift, -1 to 1
@@ -100,8 +102,7 @@ def cross_correlation(
     max_lag:float=300., # largest lag tried, s
 )->Correlation:         # each (n,), or scalars
     "Correlation without a shift and at the best shift, between samples by a parabola; in the precision of the traces"
-    obs, syn = np.asarray(obs), np.asarray(syn)
-    obs, syn, lead = two_traces(obs, syn, dt, np.result_type(obs, syn, np.float32))
+    obs, syn, lead = two_traces(obs, syn, dt, dtype=None)
     if not max_lag >= dt: raise ValueError(f'max_lag is {max_lag} s, less than the sample interval of {dt} s')
     npts = obs.shape[-1]
     m = min(int(min(max_lag/dt, npts)), npts-1)
@@ -238,7 +239,7 @@ def worst_band(
     counts = (comparison.share >= min_share) & np.isfinite(comparison.correlation)
     return np.where(counts.any(-1), np.where(counts, comparison.correlation, np.inf).argmin(-1), -1)[()]
 
-# %% ../nbs/05_compare.ipynb #a24b7318
+# %% ../nbs/05_compare.ipynb #a70dc06d
 def _band_passed(w, dt, bands):
     "(nband, ..., npts): what the bands of `band_comparison` hold"
     nfft = next_fast_len(2*w.shape[-1], real=True)
@@ -262,7 +263,7 @@ def plot_bands(
         text = f'delay {b.delay[k]:+.1f} s, cc {b.correlation[k]:.2f}\n$\\Delta$ln$A$ {b.amplitude[k]:+.2f}, power {100*b.share[k]:.0f} %'
         _plot_band(ax, pair.time.values, x, f'{name.replace("-", "–")} s', text)
         if k == worst: ax.set_facecolor('0.92')
-    axs[0].legend(loc='upper left', frameon=False, fontsize='small', ncols=2)
+    axs[0].legend(loc='lower left', bbox_to_anchor=(0, .92), frameon=False, fontsize='small', ncols=2, borderaxespad=0)
     axs[-1].set_xlabel('time after origin (s)')
     fig.suptitle(pair_title(pair), fontsize='medium')
     return fig

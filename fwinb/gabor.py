@@ -66,7 +66,7 @@ class GaborPlan(NamedTuple):
     sine:np.ndarray   # likewise, minus the windowed sines
     windows:tuple     # number of windows in each group; the rest of its columns are zero
 
-# %% ../nbs/05_gabor.ipynb #be3d4fcb
+# %% ../nbs/05_gabor.ipynb #c9a88329
 def _fast_length(n):
     "Smallest 1, 3 or 5 times a power of 2 that is not below `n`: lengths at which the FFT is quick"
     return min(m << max(0, int(np.ceil(np.log2(n/m)))) for m in (1, 3, 5))
@@ -84,6 +84,7 @@ def check_grid(
         raise ValueError('the grid needs finite, increasing times and positive frequencies')
     if freqs.max() >= .5/dt: raise ValueError(f'the band reaches {freqs.max():g} Hz; at a sample interval of {dt:g} s it must end below {.5/dt:g} Hz (Nyquist)')
     if npts*dt < 1/freqs.min(): raise ValueError(f'a record of {npts*dt:g} s is shorter than the longest period of the grid, {1/freqs.min():g} s')
+    if times[0] < -10*s or times[-1] > npts*dt + 10*s: raise ValueError(f'the grid has times from {times[0]:g} to {times[-1]:g} s; windows of {s:g} s there see nothing of a record of {npts*dt:g} s')
     return TFGrid(times, freqs)
 
 # %% ../nbs/05_gabor.ipynb #bbc3ae32
@@ -121,7 +122,7 @@ def _windowed_waves(t, times, freqs, s, columns):
     angle = 2*np.pi*tau[...,None]*freqs
     return (window[...,None]*np.cos(angle)).reshape(len(t), -1), (-window[...,None]*np.sin(angle)).reshape(len(t), -1)
 
-# %% ../nbs/05_gabor.ipynb #d1514f2a
+# %% ../nbs/05_gabor.ipynb #ba005e1c
 def low_rate(
     x:np.ndarray,   # records, (n, npts), in the plan's precision
     plan:GaborPlan,
@@ -134,12 +135,13 @@ def low_rate(
 def gabor_groups(
     x:np.ndarray,  # records, (n, npts)
     plan:GaborPlan,
-):                 # iterator: real and imaginary part, (n, window and frequency), of one group of windows after the other; empty windows are zero
+):                 # iterator: real and imaginary part, (n, window and frequency), of one group of windows after the other
     "Fast Gabor transform of many records, piece by piece, so that a piece can be used while it is in the processor's cache"
     y, width = low_rate(np.asarray(x, plan.cosine.dtype), plan), plan.cosine.shape[1]
     over = max(plan.start) + width - plan.nlow
     if over > 0: y = np.concatenate([y, y[:, :over]], axis=-1)      # the series is periodic
-    for i, *waves in zip(plan.start, plan.cosine, plan.sine): yield tuple(y[:, i:i+width] @ w for w in waves)
+    nf = plan.cosine.shape[2]//max(plan.windows)
+    for i, k, *waves in zip(plan.start, plan.windows, plan.cosine, plan.sine): yield tuple(y[:, i:i+width] @ w[:, :k*nf] for w in waves)
 
 # %% ../nbs/05_gabor.ipynb #b2c17613
 def gabor_cost(

@@ -6,12 +6,12 @@
 __all__ = ['DEFINITIONS', 'UNITS', 'DEFAULT', 'GABOR', 'measure_definitions', 'readings', 'definition_table', 'class_shares',
            'to_move', 'plot_recall', 'definition_cost', 'plot_population', 'identify_reading', 'plot_identification']
 
-# %% ../nbs/05_variants.ipynb #cf32d573
+# %% ../nbs/05_variants.ipynb #e0c7f36b
 from time import process_time
 
 import numpy as np, pandas as pd
 import matplotlib.pyplot as plt
-from .pairs import RECORD_LENGTH, ROMAN
+from .pairs import ROMAN
 from .misfit import PAPER_FRACTIONS, PAPER_THRESHOLDS, add_misfit, bootstrap_events, calibrate_thresholds, grade, tf_misfit
 from .truth import recall_at_precision, rival_table
 
@@ -139,8 +139,8 @@ def plot_population(
     fig.legend(*axs[0].get_legend_handles_labels(), loc='outside lower center', ncols=4, frameon=False, fontsize='small')
     return fig
 
-# %% ../nbs/05_variants.ipynb #d1ac12b4
-GABOR = {k: how for k,how in DEFINITIONS.items() if how['transform'] == 'gabor'}   # the ones that cost nothing
+# %% ../nbs/05_variants.ipynb #d45f1051
+GABOR = {k: how for k,how in DEFINITIONS.items() if how['transform'] == 'gabor'}   # the cheap ones
 
 def identify_reading(
     populations,                 # name -> Dataset of pairs

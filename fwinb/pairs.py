@@ -304,7 +304,7 @@ def open_pairs(
         raise FileNotFoundError(f'no store of pairs at {path}' + (f'; a killed run left its last one beside it as {left[-1]}' if left else ''))
     if not (path/'zarr.json').is_file(): raise ValueError(f'{path} is not a Zarr (format 3) store: it has no zarr.json')
     chunks = {} if (find_spec('dask') is not None if dask is None else dask) else None
-    try: ds = xr.open_dataset(path, engine='zarr', consolidated=False, chunks=chunks, cache=False)
+    try: ds = xr.open_dataset(str(path), engine='zarr', consolidated=False, chunks=chunks, cache=False) # a `str`: Dask would name the waveforms after `repr(path)`, which fastcore changes
     except Exception as e: raise ValueError(f'{path} cannot be read as Zarr: {type(e).__name__}: {e}') from e
     if ds.attrs.get('format') != FORMAT: raise ValueError(f"{path} is not a store of pairs: its format is {ds.attrs.get('format')!r}, not {FORMAT!r}")
     said, found = (ds.attrs.pop('store_files', None), ds.attrs.pop('store_bytes', None)), _count_files(path)

@@ -63,3 +63,23 @@ def test_parameters(numbered):
         assert len(names) == 1 and isinstance(names[0], ast.Name) and s.lineno == s.end_lineno, f'not one name on one line: {line}'
         try: ast.literal_eval(s.value)
         except ValueError: pytest.fail(f'not a literal: {line}')
+
+def stored(tree):
+    "Names that a cell assigns at its top level: by `=`, `for`, `with`, `import`, `def`; not inside of a function, class or comprehension"
+    inner = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)): continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store): yield node.id
+        elif isinstance(node, inner): yield node.name
+        elif isinstance(node, ast.alias): yield (node.asname or node.name).split('.')[0]
+        if not isinstance(node, inner): yield from stored(node)
+
+def test_parameters_stay(numbered):
+    "No cell after `parameters` overwrites one: the stage at the end would run with another value than papermill gave"
+    cells = read(numbered)['cells']
+    where = next(i for i,c in enumerate(cells) if 'parameters' in c['metadata'].get('tags', []))
+    parameters = set(stored(ast.parse(text(cells[where]['source']))))
+    for c in cells[where+1:]:
+        if c['cell_type'] != 'code': continue
+        source = ''.join(f'{"#" if line.lstrip()[:1] in "%!" else ""}{line}\n' for line in text(c['source']).splitlines() if line.strip())
+        assert not (lost := parameters & set(stored(ast.parse(source)))), f'{sorted(lost)} overwritten in: {source[:200]}'

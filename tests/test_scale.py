@@ -5,6 +5,7 @@ from fwinb.misfit import add_misfit
 from fwinb.pairs import build_pairs, open_pairs, save_pairs
 
 CHILD = """
+{imports}
 import sys, time
 import dask, numpy as np
 from fwinb.misfit import add_misfit
@@ -30,9 +31,9 @@ def store(tmp_path):
 
 def finished(folder): return sorted(folder.glob('*.npy'))
 
-def kill_at(n, store, folder):
+def kill_at(n, store, folder, imports=''):
     "Start to grade in another process; kill -9 when `n` chunks are written"
-    child = subprocess.Popen([sys.executable, '-c', CHILD, str(store), str(folder)], start_new_session=True)
+    child = subprocess.Popen([sys.executable, '-c', CHILD.format(imports=imports), str(store), str(folder)], start_new_session=True)
     end = time.monotonic() + 120
     while child.poll() is None and time.monotonic() < end and len(finished(folder)) < n: time.sleep(.02)
     os.killpg(child.pid, signal.SIGKILL)
@@ -49,8 +50,9 @@ def test_killed_and_finished(store, tmp_path):
     assert (resumed.grade.values > 0).sum() == 38
 
 def test_kill_again(store, tmp_path):
-    "Killed twice, and once in the first chunk"
+    "Killed twice, once in the first chunk: a script first, then what imports fastcore, as notebooks do, which changes `Path`"
     folder = tmp_path/'checkpoint'
-    for n in (1, 5): assert kill_at(n, store, folder) == -signal.SIGKILL
+    for n,imports in ((1, ''), (5, 'import fastcore.all')): assert kill_at(n, store, folder, imports) == -signal.SIGKILL
+    assert len(finished(folder)) >= 5
     resumed = add_misfit(open_pairs(store, dask=True), checkpoint=folder)
     np.testing.assert_array_equal(resumed.misfit.values, add_misfit(open_pairs(store, dask=True)).misfit.values)

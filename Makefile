@@ -10,7 +10,7 @@ THREADS     := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 ENV         := $(THREADS) MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help venv report paper test test-slow lab bench sample readme export check clean
+.PHONY: help venv report paper test test-slow lab bench sample weights readme export check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' $(MAKEFILE_LIST) | while read t d; do printf '  %-10s %s\n' "$$t" "$$d"; done
@@ -47,6 +47,9 @@ bench: $(STAMP) ## time what bench/ holds (40 minutes, 8 GB of disk)
 
 sample: $(STAMP) ## data/sample, made again from its seed
 	$(ENV) $(BIN)/python data/make_sample.py
+
+weights: $(STAMP) ## data/weights, taught again from their seeds; two hours, 4 GB of disk
+	$(ENV) $(BIN)/python data/make_weights.py
 
 readme: $(STAMP) ## README.md and its picture from nbs/index.ipynb
 	mkdir -p nbs/_artefacts

@@ -13,14 +13,14 @@ cfg = ini['DEFAULT']
 def lines(key): return [l.strip() for l in cfg.get(key, '').splitlines() if l.strip()]
 
 extras = {k.removesuffix('_requirements'): lines(k) for k in cfg if k.endswith('_requirements')}
-extras['all'] = sorted({r for k,v in extras.items() if k!='dev' for r in v})
+extras['all'] = sorted({r for k,v in extras.items() if k not in ('dev', 'gpus') for r in v})
 
 quarto = {'_quarto.yml', 'nbdev.yml', 'sidebar.yml'}  # of the documentation, not report presets
 
 def shared():
     "What a run needs beside the modules: notebooks, report presets, sample data, facts."
     yield from (p for e in ('ipynb', 'yml') for p in root.glob(f'nbs/[!_.]*.{e}') if p.name not in quarto)
-    yield from (p for part in ('sample', 'facts') for p in root.glob(f'data/{part}/**/*') if p.is_file())
+    yield from (p for part in ('sample', 'facts', 'weights') for p in root.glob(f'data/{part}/**/*') if p.is_file())
 
 class BuildPy(build_py):
     "Put `shared()` under `fwinb/_share`, so that `../data/sample` seen from `nbs` holds in a wheel too."

@@ -72,9 +72,11 @@ SCHEMA = dict(
     correlation=Variable(_P, 'f', '', -1, 1, '05_misfit', 'largest normalised cross-correlation, at that lag'),
     zero_lag_correlation=Variable(_P, 'f', '', -1, 1, '05_misfit', 'normalised cross-correlation without a shift'),
     cycle_skip=Variable(_P, 'b', '', None, None, '05_misfit', 'the lag is larger than half of the dominant period'),
-    probability=Variable(('pair','category'), 'f', '', 0, 1, '06_resnet', 'of each class, given the two traces'),
-    predicted=Variable(_P, 'i', '', 0, 4, '06_resnet', 'most probable class; 0: cannot say'),
-    split=Variable(_P, 'U', '', None, None, '06_resnet', "'train', 'valid' or 'test'"),
+    probability=Variable(('pair','category'), 'f', '', 0, 1, '06_selector', 'of each class, given the two traces'),
+    predicted=Variable(_P, 'i', '', 0, 4, '06_selector', 'most probable class; 0: cannot say'),
+    usable_probability=Variable(_P, 'f', '', 0, 1, '06_selector', 'of being usable to an inversion, calibrated; NaN: cannot say'),
+    decision=Variable(_P, 'U', '', None, None, '06_selector', "'accept', 'refuse' or 'cannot say'"),
+    split=Variable(_P, 'U', '', None, None, '06_train', "'train', 'valid' or 'test'"),
     verdict=Variable(_P, 'i', '', -1, 4, '08_inspect', 'class given by a person; 0: unsure; -1: not looked at'),
 )
 

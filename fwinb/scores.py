@@ -270,12 +270,12 @@ def decision_limits(
     accept, refuse = recall_at_precision(p, u, precision)[1], -recall_at_precision(-p, ~u, npv)[1]
     return DecisionLimits(float(min(np.nextafter(refuse, np.inf) if np.isfinite(refuse) else refuse, accept)), float(accept))
 
-DECISIONS = ('admit', 'cannot say', 'refuse')
+DECISIONS = ('accept', 'cannot say', 'refuse')
 
 def decide(
     probability,            # (n,) of being usable; NaN: cannot say
     limits:DecisionLimits,  # of `decision_limits`
-)->np.ndarray:              # (n,) 'admit', 'cannot say' or 'refuse'; text objects
+)->np.ndarray:              # (n,) 'accept', 'cannot say' or 'refuse'; text objects
     "What to do with a pair"
     p = np.asarray(probability, float)
     return np.select([p >= limits.accept_from, p < limits.refuse_below], [DECISIONS[0], DECISIONS[2]], DECISIONS[1]).astype(object)

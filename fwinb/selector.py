@@ -253,7 +253,8 @@ def describe(
         part = pairs.isel(pair=slice(i, i+chunk)).assign(status=('pair', table.status.values[i:i+chunk].astype(object)))
         if model.scale is None: read.append(predict_proba(model.net, network_input(part, model.card['npts'])))
         else:
-            with torch.inference_mode(): read.append(model.net.embed(network_input(part, model.card['npts'], difference=True)).numpy())
+            x = network_input(part, model.card['npts'], difference=True)
+            with torch.inference_mode(): read += [model.net.embed(b).numpy() for b in x.split(256)]          # as many as stay in the processor's cache
     width = 4 if model.scale is None else model.net.arguments['embedding']
     return table.assign(grade=graded.grade.values).join(pd.DataFrame(_rows('read', np.concatenate([np.empty((0, width)), *read])), index=table.index))
 
@@ -275,10 +276,10 @@ def classify(
     time=None,          # (n,) origin times, for the stations' histories; None: the column `time`, else the order of the events' names
 )->pd.DataFrame:        # p_I to p_IV, usable: probabilities, NaN where nothing can be said; predicted: 1 to 4, 0: cannot say; note: why
     "Second pass: probabilities, from all rows together"
-    lost = [c for c in table if c.startswith('read_')]
+    columns = [c for c in table if c.startswith('read_')]
     ok, note = table.status.values == 'ok', outside(table, model)
     note[~ok] = table.status.values[~ok]
-    read = torch.from_numpy(table[lost].values.astype(np.float32))
+    read = torch.from_numpy(table[columns].values.astype(np.float32))
     if model.scale is None: p = read.double().numpy()
     else:
         time = table.time.values if time is None and 'time' in table else time

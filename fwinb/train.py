@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['adam', 'STUDY_NAMES', 'seed_everything', 'PairSet', 'IndexLoader', 'index_loaders', 'EpochOrder', 'BF16',
-           'make_learner', 'save_state', 'load_state', 'Keeper', 'fit', 'predict_proba', 'save_weights', 'load_weights',
-           'fit_distributed', 'fit_incremental', 'compare_incremental', 'Experiment', 'study_experiment',
-           'score_experiment', 'confusion_table', 'plot_history']
+           'make_learner', 'save_state', 'load_state', 'Keeper', 'fit', 'keep_memory', 'predict_proba', 'save_weights',
+           'load_weights', 'fit_distributed', 'fit_incremental', 'compare_incremental', 'Experiment',
+           'study_experiment', 'score_experiment', 'confusion_table', 'plot_history']
 
 # %% ../nbs/06_train.ipynb #6a330da2
-import hashlib, json, random, time
+import ctypes, hashlib, json, platform, random, time
+from copy import deepcopy
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -254,6 +255,7 @@ def fit(
     lr = learn.lr if lr is None else lr
     settings = _fit_settings(learn, epochs, lr, schedule, patience) if checkpoint else None
     path = _state_path(checkpoint, settings) if checkpoint else None
+    if learn.dls.device.type == 'cpu': keep_memory()
     learn.create_opt()
     keep = Keeper(path, settings, patience)
     if path and path.exists():
@@ -279,23 +281,29 @@ def _state_path(folder, settings):
     return path
 
 # %% ../nbs/06_train.ipynb #c98d3dc6
+def keep_memory(
+)->bool: # was it done? Only with glibc, on Linux
+    "Let this process keep the memory that it frees: else the large tensors of each step are given back and fetched again, at half of the speed"
+    if platform.libc_ver()[0] != 'glibc': return False
+    libc = ctypes.CDLL(None)
+    return bool(libc.mallopt(-4, 0) and libc.mallopt(-1, -1))   # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
+
 def predict_proba(
     model,             # network
     x:torch.Tensor,    # (n, channels, npts)
-    bs:int=512,        # pairs at a time
-    bf16:bool=False,   # in bfloat16
+    bs:int|None=None,  # pairs at a time; None: as many as stay in the processor's cache
+    bf16:bool=False,   # weights and signals in bfloat16
     fold:bool=True,    # batch norm into the convolutions before it
 )->np.ndarray:         # (n, classes) float32
     "Probability of each class, for each pair"
-    device = next(model.parameters()).device
-    net = fold_batchnorm(model) if fold else model
-    was = net.training
-    net.eval()
+    like = next(model.parameters())
+    if like.device.type == 'cpu': keep_memory()
+    net = (fold_batchnorm(model) if fold else deepcopy(model)).eval()
+    if bf16: net = net.to(torch.bfloat16)
+    kind, bs = torch.bfloat16 if bf16 else like.dtype, bs or (max(16, 16384//x.shape[-1]) if like.device.type == 'cpu' else 4096)
     out = [np.empty((0, model.arguments['classes']), np.float32)]
-    try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            for i in range(0, len(x), bs): out.append(F.softmax(net(x[i:i+bs].to(device).float()).float(), -1).cpu().numpy())
-    finally: net.train(was)
+    with torch.inference_mode():
+        for i in range(0, len(x), bs): out.append(F.softmax(net(x[i:i+bs].to(like.device, kind)).float(), -1).cpu().numpy())
     return np.concatenate(out)
 
 # %% ../nbs/06_train.ipynb #b3f94847

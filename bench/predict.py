@@ -95,6 +95,7 @@ def cases(a):
     "(method, batch or None for predict_proba's own, samples)"
     own = lambda k: k.startswith(OURS)
     full = [(k, b, a.npts[0]) for k in [*METHODS, *(OTHERS if a.bench_python else ())] for b in ([None] if own(k) else a.batch)]
+    if a.methods: full = [c for c in full if c[0] in a.methods]
     return full + [(k, 16384//n if not own(k) else None, n) for n in a.npts[1:] for k in (PLAIN, BEST)]
 
 def measure(a):
@@ -126,6 +127,7 @@ if __name__ == '__main__':
     p.add_argument('--npts', type=int, nargs='*', default=[1024, 512, 256, 128], help='samples: all methods at the first, plain torch and predict_proba at the others')
     p.add_argument('--batch', type=int, nargs='*', default=[16, 64, 256])
     p.add_argument('--rounds', type=int, default=5)
+    p.add_argument('--methods', nargs='*', help='names in the table that are run at the first number of samples; all if left out')
     p.add_argument('--bench-python', help='Python of an environment with bench/requirements.txt')
     p.add_argument('--worker', help=argparse.SUPPRESS)
     p.add_argument('--method', help=argparse.SUPPRESS)
@@ -133,4 +135,6 @@ if __name__ == '__main__':
     if a.worker: {**METHODS, **OTHERS}[a.method](data(a.pairs, a.npts[0]), a.batch[0])
     else:
         if any(a.pairs % b for b in a.batch): p.error(f'--pairs {a.pairs} is not a multiple of every batch in {a.batch}')
+        known = [*METHODS, *(OTHERS if a.bench_python else ())]
+        if a.methods and not {PLAIN, BEST} <= set(a.methods) <= set(known): p.error(f'--methods takes {PLAIN!r}, {BEST!r} and any of {known}')
         show(measure(a), a)

@@ -125,6 +125,7 @@ def measure(batch, a):
     "name -> (facts, CPU seconds of each round)"
     args = ['--pairs', a.pairs, '--npts', a.npts, '--batch', batch]
     todo = {k: (sys.executable, args) for k in METHODS} | {k: (os.path.abspath(a.bench_python), args) for k in (OTHERS if a.bench_python else ())}
+    if a.methods: todo = {k: todo[k] for k in a.methods}
     with tempfile.TemporaryDirectory() as folder: return take_turns(__file__, todo, a.rounds, folder)
 
 def show(batch, got, a):
@@ -133,7 +134,7 @@ def show(batch, got, a):
     for k, (facts, t) in got.items(): print(f'{k:42} {a.pairs/np.median(t):15,.1f} {ratio(t, got[OURS][1]):>24} {facts["weights"]:9,}  {facts["version"]}')
     bars = [(PLAIN, OURS, .97), *((k, OURS, 1.) for k in OTHERS), (OURS, BF16, 1.5)]
     for k, m, bar in bars:
-        if k in got: print(f'{m} against {k}: {ratio(got[k][1], got[m][1])}, wanted {bar:.2f}: {"yes" if np.median(got[k][1]/got[m][1]) >= bar else "NO"}')
+        if k in got and m in got: print(f'{m} against {k}: {ratio(got[k][1], got[m][1])}, wanted {bar:.2f}: {"yes" if np.median(got[k][1]/got[m][1]) >= bar else "NO"}')
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -141,10 +142,13 @@ if __name__ == '__main__':
     p.add_argument('--npts', type=int, default=1024)
     p.add_argument('--batch', type=int, nargs='*', default=[16, 64])
     p.add_argument('--rounds', type=int, default=5)
+    p.add_argument('--methods', nargs='*', help='names in the table, fwinb among them; all if left out')
     p.add_argument('--bench-python', help='Python of an environment with bench/requirements.txt')
     p.add_argument('--worker', help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.worker: {**METHODS, **OTHERS}[a.worker](*data(a.pairs, a.npts), a.batch[0])
     else:
         if any(a.pairs % b for b in a.batch): p.error(f'--pairs {a.pairs} is not a multiple of every batch in {a.batch}')
+        known = [*METHODS, *(OTHERS if a.bench_python else ())]
+        if a.methods and (OURS not in a.methods or not set(a.methods) <= set(known)): p.error(f'--methods takes {OURS!r} and any of {known}')
         for b in a.batch: show(b, measure(b, a), a)

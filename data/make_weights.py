@@ -17,7 +17,7 @@ from fwinb.misfit import PAPER_FRACTIONS, add_misfit, bootstrap_events, calibrat
 from fwinb.pairs import atomic_path, open_pairs
 from fwinb.resnet import ResNet1d, network_input
 from fwinb.scores import class_scores, ece, gain_over_class, pair_groups, recall_table_by, truth_class
-from fwinb.selector import FEATURES, Model, SelectorData, calibrate, apply_scale, classify, decide, describe, save_model, selector_data, train_selector
+from fwinb.selector import FEATURES, Model, SelectorData, calibrate, apply_scale, classify, decide, describe, load_model, save_model, selector_data, train_selector
 from fwinb.simulate import simulate_pairs
 from fwinb.train import fit, index_loaders, make_learner, predict_proba, seed_everything
 from fwinb.truth import recall_at_precision
@@ -85,20 +85,25 @@ def judge(model, pairs, graded, folder, out, truth):
     save_model(model._replace(card=card), out)
 
 def make_usable(a, folder, out):
-    parts = [selector_data(store(k, folder, a.scale), share=.5, seed=i) for i, k in enumerate(('train_101', 'train_104'))]
-    log('calibration pairs')
     cal = store('cal_102', folder, a.scale)
     valid = selector_data(cal, share=.5, seed=9)
+    if a.judge: return judge_usable(load_model(str(out/'usable.json')), valid, a, folder, out)
+    parts = [selector_data(store(k, folder, a.scale), share=.5, seed=i) for i, k in enumerate(('train_101', 'train_104'))]
     log(f'train on {sum(len(p.x) for p in parts)} pairs')
     start = time.process_time()
     net, scale, history = train_selector(joined(parts), valid, epochs=a.epochs, seed=0, progress=False)
     seconds = time.process_time() - start
     log(history.round(4).to_string())
     card = dict(architecture='SelectorNet', arguments=net.arguments, npts=128, features=list(FEATURES), target='linear error below .5, .7, .9, above (usable: below .7)', limits=LIMITS, caveats=CAVEATS,
-                seeds='101, 104 (training), 102 (calibration), 103 (test)', Earths='80, 8, 12', commit=commit(), epochs=a.epochs, history=history.drop(columns='seconds').round(4).to_dict('list'), calibration=calibrate(forward(net, scale, valid), valid.truth, valid.usable))
+                seeds='101, 104 (training), 102 (calibration), 103 (test)', Earths='80, 8, 12', commit=commit(), epochs=a.epochs, history=history.drop(columns='seconds').round(4).to_dict('list'))
     card |= {'training pairs': sum(len(p.x) for p in parts), 'CPU seconds of training': round(seconds)}
+    judge_usable(Model('usable', card, net, scale), valid, a, folder, out)
+
+def judge_usable(model, valid, a, folder, out):
+    model = model._replace(card=dict(model.card, calibration=calibrate(forward(model.net, model.scale, valid), valid.truth, valid.usable)))
     test = store('test_103', folder, a.scale)
-    judge(Model('usable', card, net, scale), test, add_misfit(test, calibrate_thresholds(add_misfit(test).misfit.values, PAPER_FRACTIONS)), folder, out, truth_class(test.linear_error.values))
+    graded = add_misfit(test, calibrate_thresholds(add_misfit(test).misfit.values, PAPER_FRACTIONS))
+    judge(model, test, graded, folder, out, truth_class(test.linear_error.values))
 
 def make_paper(a, folder, out):
     study = add_misfit(store('study_0', folder, a.scale))
@@ -107,24 +112,30 @@ def make_paper(a, folder, out):
     rows, npts, names = np.flatnonzero(study.grade.values > 0), 256, ['Class I', 'Class II', 'Class III', 'Class IV']
     x, labels = network_input(study, npts, dtype=torch.float16)[rows], np.array(names, object)[study.grade.values[rows]-1]
     valid = np.isin(study.event.values[rows], np.random.default_rng(0).permutation(np.unique(study.event.values.astype(str)))[:14])   # to watch
+    if a.judge: return judge_paper(load_model(str(out/'paper.json')), cal, test, a, folder, out)
     seed_everything(0)
     net = ResNet1d(2, 4)
     dls = index_loaders(x, labels, np.flatnonzero(~valid), np.flatnonzero(valid), names, 64, seed=0)
     start = time.process_time()
     history = fit(make_learner(dls, net, bf16=True), a.paper_epochs, 2e-3, 'one_cycle', checkpoint=folder/'paper_state', progress=False)
     log(history.round(4).to_string())
-    ok = cal.grade.values > 0
-    p = predict_proba(net, network_input(cal, npts)[ok], bf16=False)
     card = dict(architecture='ResNet1d', arguments=net.arguments, npts=npts, target='misfit grades I to IV', limits=LIMITS, caveats=CAVEATS, thresholds=[float(e) for e in edges], seeds='0 (training), 102 (calibration), 103 (test)',
-                Earths='8, 8, 12', commit=commit(), epochs=a.paper_epochs, history=history.drop(columns='seconds').round(4).to_dict('list'), calibration=calibrate(p, cal.grade.values[ok].astype(int), cal.usable.values[ok]))
+                Earths='8, 8, 12', commit=commit(), epochs=a.paper_epochs, history=history.drop(columns='seconds').round(4).to_dict('list'))
     card |= {'training pairs': int((~valid).sum()), 'CPU seconds of training': round(time.process_time() - start)}
-    judge(Model('paper', card, net.eval()), store('test_103', folder, a.scale), test, folder, out, np.where(test.grade.values > 0, test.grade.values, 4).astype(int))
+    judge_paper(Model('paper', card, net.eval()), cal, test, a, folder, out)
+
+def judge_paper(model, cal, test, a, folder, out):
+    ok = cal.grade.values > 0
+    p = predict_proba(model.net, network_input(cal, model.card['npts'])[ok])
+    model = model._replace(card=dict(model.card, calibration=calibrate(p, cal.grade.values[ok].astype(int), cal.usable.values[ok])))
+    judge(model, store('test_103', folder, a.scale), test, folder, out, np.where(test.grade.values > 0, test.grade.values, 4).astype(int))
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--which', nargs='+', choices=('usable', 'paper'), default=['usable', 'paper'])
-    p.add_argument('--epochs', type=int, default=8)
+    p.add_argument('--epochs', type=int, default=7)
     p.add_argument('--paper-epochs', type=int, default=12)
+    p.add_argument('--judge', action='store_true', help='train nothing: put the numbers of the test pairs on the cards of the weights that are there')
     p.add_argument('--scale', type=float, default=1., help='of the numbers of pairs, to try it out')
     p.add_argument('--folder', default=str(TOP/'runs'/'weights'))
     p.add_argument('--out', default=str(TOP/'data'/'weights'))

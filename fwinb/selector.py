@@ -196,13 +196,14 @@ def calibrate(
     probability,    # (n, 4) of the classes, of pairs that the network was not taught with
     truth,          # (n,) class that is true for this model, 1 to 4
     usable,         # (n,) bool
+    npv:float=.99,  # share of unusable pairs among the refused; what is neither this sure nor accepted is left open
 )->dict:            # for the card
     "Temperature, line of the log odds, and limits of decisions"
     t = fit_temperature(probability, truth)
     slope, offset = fit_platt(usable_probability(probability), usable)
     p = apply_platt(usable_probability(probability), slope, offset)
     accept = {f'{k:g}': recall_at_precision(p, usable, k)[1] for k in _GRID}
-    return dict(temperature=t, platt=[slope, offset], accept_from={k: float(v) for k, v in accept.items() if np.isfinite(v)}, refuse_below=decision_limits(p, usable).refuse_below)
+    return dict(temperature=t, platt=[slope, offset], accept_from={k: float(v) for k, v in accept.items() if np.isfinite(v)}, refuse_below=decision_limits(p, usable, npv=npv).refuse_below)
 
 def _file_digest(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
@@ -214,7 +215,9 @@ def save_model(
     weights, card = Path(folder)/f'{model.name}.safetensors', Path(folder)/f'{model.name}.json'
     tensors = {f'net.{k}': v.detach().cpu().contiguous() for k, v in model.net.state_dict().items()}
     if model.scale is not None: tensors |= dict(knots=torch.from_numpy(model.scale.knots), missing=torch.from_numpy(model.scale.missing))
-    with atomic_path(weights) as tmp: save_file(tensors, tmp)
+    with atomic_path(weights) as tmp:
+        save_file(tensors, tmp)
+        tmp.chmod(0o644)                     # safetensors would keep it from other users of an installed package
     with atomic_path(card) as tmp: tmp.write_text(json.dumps(dict(model.card, name=model.name, weights=_file_digest(weights)), indent=1), encoding='utf-8')
     return card
 

@@ -118,42 +118,6 @@ def joint_terms(
         w = good/scatter**2/(1 + ((left-out)/(2*scatter))**2)
     return Terms(out, stations, structure, m*np.array(prior.event), scatter)
 
-# %% ../nbs/05_context.ipynb #f2250abe
-def event_order(
-    event,      # (n,) names
-    time=None,  # (n,) origin times or anything that sorts; None: the names' order
-)->np.ndarray:  # (n,) rank in time
-    "Which event came first"
-    return np.unique(np.asarray(event, str) if time is None else np.asarray(time), return_inverse=True)[1]
-
-def running_median(
-    y:np.ndarray,    # (n, k) values; NaN has no say
-    station,         # (n,) names
-    order,           # (n,) rank in time
-    window:int=41,   # records of the station, centred on the one in question
-    least:int=3,     # fewer finite values than this: NaN
-)->tuple:            # (n, k) medians, (n, k) medians of the deviations from them, (n, k) number of values
-    "Median over the neighbours in time at the same station"
-    y, half = np.asarray(y, float), window//2
-    sort = np.lexsort((order, np.asarray(station, str)))
-    names, start = np.unique(np.asarray(station, str)[sort], return_index=True)
-    out = [np.full(y.shape, np.nan) for _ in range(2)] + [np.zeros(y.shape, int)]
-    for rows in np.split(sort, start[1:]):
-        padded = np.pad(y[rows], ((half, half), (0, 0)), constant_values=np.nan)
-        for i in range(0, len(rows), 4096):                                   # a piece at a time: windows are copied
-            at, views = rows[i:i+4096], sliding_window_view(padded[i:i+4096+2*half], 2*half+1, axis=0)
-            for o, v in zip(out, _median(views, least)): o[at] = v
-    return tuple(out)
-
-def _median(x, least):
-    "Median, median absolute deviation and number along the last axis; NaN below `least` numbers"
-    count = np.isfinite(x).sum(-1)
-    some = count >= max(least, 1)
-    med, mad = np.full(count.shape, np.nan), np.full(count.shape, np.nan)
-    med[some] = np.nanmedian(x[some], axis=-1)
-    mad[some] = np.nanmedian(np.abs(x[some] - med[some][:,None]), axis=-1)
-    return med, mad, count
-
 # %% ../nbs/05_context.ipynb #c1989582
 def event_order(
     event,      # (n,) names

@@ -51,8 +51,8 @@ def fit_scale(
 )->Scale:
     "Quantiles of each feature, and which are missing now and then"
     sound = np.isfinite(x)
-    if not sound.any(0).all(): raise ValueError(f'no pair has a value of {[k for k, s in zip(FEATURES, sound.any(0)) if not s]}')
-    knots = np.stack([np.quantile(c[s], np.linspace(0, 1, len(_LEVELS))) for c, s in zip(x.T, sound.T)])
+    if not sound.any(): raise ValueError(f'none of {len(x)} pairs has a value of any feature')
+    knots = np.stack([np.quantile(c[s], np.linspace(0, 1, len(_LEVELS))) if s.any() else np.zeros(len(_LEVELS)) for c, s in zip(x.T, sound.T)])   # one that nobody has says nothing
     alive = sound.any(1)
     return Scale(knots.astype(np.float32), ~sound[alive].all(0))
 
@@ -88,7 +88,8 @@ class SelectorNet(nn.Module):
         layer = lambda a, b: (nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU(), nn.Dropout(dropout))
         self.reader = nn.Sequential(*layer(features, width), *layer(width, width))
         self.top = nn.Sequential(*layer(width + embedding, 128), nn.Linear(128, classes))
-    def embed(self, x): return F.relu(self.encoder(x).float())
+    def _read(self, x): return F.relu(self.encoder(x).float())
+    def embed(self, x): return self._read(x) if self.training else (self._read(x) + self._read(-x))/2   # of a judged pair and its mirror image
     def decide(self, embedding, f): return self.top(torch.cat([self.reader(f), embedding], 1))
     def forward(self, x, f): return self.decide(self.embed(x), f)
 

@@ -247,7 +247,8 @@ def test_killed(few, tmp_path, old):
 def test_interrupted(few, tmp_path):
     wait = ("import sys, time\nfrom pathlib import Path\nimport fwinb.select as s\n"
             "def run_tasks(*a): Path('started').touch(); time.sleep(60)\ns.run_tasks = run_tasks\nsys.exit(s.main())")
-    p = subprocess.Popen([sys.executable, '-c', wait, few, '--out', 's.csv'], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    p = subprocess.Popen([sys.executable, '-c', wait, few, '--out', 's.csv'], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))   # a test run in the background ignores it, and so would its children
     while not (tmp_path/'started').exists():
         assert p.poll() is None, p.stderr.read()
     p.send_signal(signal.SIGINT)

@@ -38,7 +38,9 @@ def store(name, folder, scale):
     if not path.exists():
         log(f'simulate {name}')
         simulate_pairs(max(int(n*scale), 200*earths if scale < 1 else 0), seed=seed, earths=earths, path=path, progress=False)
-    return open_pairs(path, dask=False)
+    pairs = open_pairs(path, dask=False)
+    if scale == 1 and pairs.sizes['pair'] != n: raise ValueError(f"{path} holds {pairs.sizes['pair']} pairs, not {n}: remove it")
+    return pairs
 
 def joined(parts): return SelectorData(torch.cat([p.x for p in parts]), *(np.concatenate(x) for x in list(zip(*parts))[1:]))
 
@@ -64,6 +66,12 @@ def alone(table):
     k = np.unique(table.event.values.astype(str), return_inverse=True)[1]
     return table.assign(earth=k, station=[f'{s} of {i}' for s, i in zip(table.station, k)])
 
+def few(table):
+    "Every event on its own, with a tenth of its stations: about ten records"
+    _, k = np.unique(table.event.values.astype(str), return_inverse=True)
+    k = 10*k + np.unique(table.station.values.astype(str), return_inverse=True)[1] % 10
+    return table.assign(earth=k, **{c: [f'{s} of {i}' for s, i in zip(table[c], k)] for c in ('station', 'event')})
+
 def commit():
     git = lambda *a: subprocess.run(['git', '-C', str(TOP), *a], capture_output=True, text=True).stdout.strip()
     return git('rev-parse', '--short=12', 'HEAD') + ('+changes' if git('status', '--porcelain', '-uno') else '')
@@ -72,7 +80,7 @@ def judge(model, pairs, graded, folder, out, truth):
     "Put the numbers of the test pairs on the card, and the tables beside it"
     table = describe(graded, model)
     groups, u, ev = pair_groups(pairs), pairs.usable.values, pairs.event.values
-    answers = dict(metrics=classify(table, model)) | ({} if model.scale is None else {'metrics, one event at a time': classify(alone(table), model)})
+    answers = dict(metrics=classify(table, model)) | ({} if model.scale is None else {'metrics, one event at a time': classify(alone(table), model), 'metrics, one event and a tenth of its stations': classify(few(table), model)})
     card = dict(model.card)
     for k, c in answers.items():
         p = c[['p_I', 'p_II', 'p_III', 'p_IV']].fillna(0).values + np.where(c.usable.isna().values[:,None], [0, 0, 0, 1], 0)   # a pair that cannot be judged is not admitted

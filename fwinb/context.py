@@ -223,8 +223,9 @@ def context_table(
         delay, amplitude = ('lag', 'dlnA') if s == 'lag' else (f'delay_{s}', f'amplitude_{s}')
         t, a = (event_station_terms(table, k, time, window, paths) for k in (delay, amplitude))
         out |= {f'{p}_delay_{s}': t[p].values for p in _DELAY_PARTS} | {f'{p}_amplitude_{s}': a[p].values for p in _AMPLITUDE_PARTS}
+    own = table.groupby(['earth', 'event']).ngroup()
     over = lambda x, by, how: pd.Series(x).groupby(np.asarray(by)).transform(how).values          # `t` and `a` are those of the whole record: it comes last
-    out |= dict(event_records=over(t.good.values*1., table.event, 'sum'), event_scatter=over(np.where(t.good, t.residual.abs(), np.nan), table.event, 'median'),
+    out |= dict(event_records=over(t.good.values*1., own, 'sum'), event_scatter=over(np.where(t.good, t.residual.abs(), np.nan), own, 'median'),
                 group_records=over(t.good.values*1., table.earth, 'sum'), history_records=t.history_records.values,
                 lag_history_scatter=t.history_scatter.values, dlnA_history_scatter=a.history_scatter.values)
     out |= _context_norms(table, out)

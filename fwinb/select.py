@@ -29,7 +29,7 @@ from .earth import prem_modes, synthesize
 from .pairs import CLASSES, RECORD_LENGTH, atomic_path, open_pairs, walk_files
 from .preprocess import (BANDS, PAD, SENSORS, Rejected, centroid, find_instrument, index_synthetics, is_vertical, kind_of_file, load_synthetic, make_pair,
     name_events, read_asdf, read_events, read_records, read_source, read_stations, window_of)
-from .selector import classify, decide, describe, load_model
+from .selector import classify, decide, describe, limits_for, load_model
 
 # %% ../nbs/06_select.ipynb #590e1b26
 ASDF = '.h5', '.asdf'
@@ -76,7 +76,7 @@ def index_records(
     st, remark = read_records(path, headonly=True)
     return [(path, tr.id, tr.id.rpartition('.')[0], tr.stats.starttime.timestamp, tr.stats.endtime.timestamp, '') for tr in st], remark
 
-# %% ../nbs/06_select.ipynb #3682daaa
+# %% ../nbs/06_select.ipynb #1e25f8cc
 class Archive(NamedTuple):
     "What there is to select from; no waveforms"
     top:Path                # folder that the names of files are relative to
@@ -86,6 +86,7 @@ class Archive(NamedTuple):
     bad:list                # (path, Rejected) of files that cannot be read
     synthetics:dict = None  # NET.STA -> list of `Synthetic`; None: to be made
 
+# %% ../nbs/06_select.ipynb #6f8fbe17
 def index_observed(
     path,     # folder or file
     skip=(),  # folders in it that are left out
@@ -105,7 +106,7 @@ def index_observed(
         except Rejected as e: bad.append((p, e))
     return rows, inventory, events, bad
 
-# %% ../nbs/06_select.ipynb #7a62f8d8
+# %% ../nbs/06_select.ipynb #9e6ca7f9
 def _named(paths, read, what):
     "Everything that the files named by the user hold"
     out = []
@@ -127,7 +128,7 @@ def index_given(
     for s in found: by_code.setdefault(s.code, []).append(s)
     return by_code, bad
 
-# %% ../nbs/06_select.ipynb #9d6e9aed
+# %% ../nbs/06_select.ipynb #b7622b6d
 def index_archive(
     obs,            # folder or file of records
     syn=None,       # folder or file of synthetics; None or '': to be made
@@ -148,7 +149,7 @@ def index_archive(
     synthetics, worse = index_given(syn) if syn else (None, [])
     return Archive(obs if obs.is_dir() else obs.parent, pd.DataFrame(rows, columns=RECORDS), known, found, bad+worse, synthetics)
 
-# %% ../nbs/06_select.ipynb #372c13a9
+# %% ../nbs/06_select.ipynb #da1c38a9
 def read_near(
     near:pd.DataFrame,   # rows of `RECORDS`
     start, end,          # UTCDateTime, span to read
@@ -167,7 +168,7 @@ def _read_span(path, rows, start, end):
         wanted = dict.fromkeys(zip(rows.station, rows.tag))
         return Stream([tr for station, tag in wanted for tr in ds.get_waveforms(*station.split('.'), start, end, tag)])
 
-# %% ../nbs/06_select.ipynb #daaa7d38
+# %% ../nbs/06_select.ipynb #50c424a7
 @lru_cache(1)
 def _modes(): return prem_modes()
 
@@ -182,9 +183,10 @@ def prem_synthetics(
         try: sensor = find_instrument(inventory, station, *window_of(zero))
         except Rejected: continue
         places.setdefault('.'.join(station.split('.')[:2]), (sensor.latitude, sensor.longitude))
-    try: return {f'{tr.stats.network}.{tr.stats.station}': tr for tr in synthesize(event, places, _modes())} if places else {}
+    try: return {f'{tr.stats.network}.{tr.stats.station}': tr for tr in synthesize(event, places, _modes(), before=60., dt=4.)} if places else {}
     except ValueError as e: raise Rejected('no synthetic', str(e)) from e
 
+# %% ../nbs/06_select.ipynb #29738f02
 def given_synthetic(
     station:str,  # NET.STA.LOC.CHA
     source,       # `Source`
@@ -200,7 +202,7 @@ def given_synthetic(
     if len(own) != 1: raise Rejected('no synthetic', f'{len(own)} of {len(every)} traces in {", ".join(p.name for p in asdf)} belong to {source.name}', station)
     return own[0]
 
-# %% ../nbs/06_select.ipynb #4e80c22d
+# %% ../nbs/06_select.ipynb #872009ea
 LEDGER = 'event', 'station', 'status', 'reason', 'detail', 'snr', 'file'
 
 def ledger_row(
@@ -216,6 +218,7 @@ def ledger_row(
     if isinstance(what, Rejected): return dict(zip(LEDGER, (event, station, 'dropped', what.reason, what.detail, what.snr, names))) | more
     return dict(zip(LEDGER, (event, station, 'kept', 'ok', what.remark, np.nan, names))) | more
 
+# %% ../nbs/06_select.ipynb #4bf10ad7
 def _preference(station):
     "Sort key: verticals of seismometers first, long periods first"
     code = station.split('.')[-1]
@@ -228,7 +231,7 @@ def _place(inventory, station, time):
     channel = max((c for c in there if c.start_date is None or c.start_date <= time), key=lambda c: c.start_date or UTCDateTime(0))
     return dict(elevation_m=float(channel.elevation or 0), burial_m=float(channel.depth or 0))
 
-# %% ../nbs/06_select.ipynb #8a623761
+# %% ../nbs/06_select.ipynb #a3909cc7
 FACTS = 'event_magnitude', 'distance_deg', 'station_latitude', 'station_longitude', 'snr'   # of a pair that the table takes over
 
 def event_pairs(
@@ -249,6 +252,7 @@ def event_pairs(
     for _, sensor in near.groupby('sensor'): _sensor_pairs(sensor, read, find, source, archive.inventory, row, pairs, rows)
     return xr.concat(pairs, 'pair', data_vars='minimal', coords='minimal', compat='override', join='override', combine_attrs='override') if pairs else None, rows
 
+# %% ../nbs/06_select.ipynb #d512c503
 def near_records(
     records:pd.DataFrame, # columns `RECORDS`
     zero:UTCDateTime,     # centroid time
@@ -256,7 +260,7 @@ def near_records(
     "Records that may show an event"
     return records[(records.start < (zero+RECORD_LENGTH).timestamp) & (records.end > zero.timestamp)]
 
-# %% ../nbs/06_select.ipynb #c3aad854
+# %% ../nbs/06_select.ipynb #244fa706
 def _sensor_pairs(sensor, read, find, source, inventory, row, pairs, rows):
     "Append to `pairs` and `rows` what becomes of the channels of one sensor"
     (traces, broken), best = read, ''
@@ -271,7 +275,7 @@ def _sensor_pairs(sensor, read, find, source, inventory, row, pairs, rows):
         pairs.append(pair)
         rows.append(row(station, source, files) | {k: float(pair[k][0]) for k in FACTS} | place)
 
-# %% ../nbs/06_select.ipynb #d7824c42
+# %% ../nbs/06_select.ipynb #9235acaf
 PLACE = 'station_latitude', 'station_longitude', 'elevation_m', 'burial_m'
 
 def as_ledger(
@@ -280,6 +284,7 @@ def as_ledger(
     "Rows of `ledger_row` as a table"
     return pd.DataFrame(rows, columns=[*LEDGER, *FACTS[:-1], *PLACE[2:]])
 
+# %% ../nbs/06_select.ipynb #ef15ef74
 class EventFailed(RuntimeError):
     "Something went wrong in one event that is not the fault of one trace"
 
@@ -295,6 +300,7 @@ def describe_event(
         return as_ledger(rows), describe(pairs, model).assign(time=centroid(task[1])[0].time.timestamp)
     except Exception as e: raise EventFailed(f'event {task[0]}: {type(e).__name__}: {e}') from e
 
+# %% ../nbs/06_select.ipynb #fce6ba87
 @lru_cache(1)
 def _open(path): return open_pairs(path, dask=False)
 
@@ -309,7 +315,7 @@ def describe_block(
     rows = facts.assign(status='kept', reason='ok', detail='', file=Path(path).name, elevation_m=0., burial_m=0.)
     return rows[[*LEDGER, *FACTS[:-1], *PLACE[2:]]], describe(pairs, model)
 
-# %% ../nbs/06_select.ipynb #7895c464
+# %% ../nbs/06_select.ipynb #46eb9e8c
 _JOB = {}   # in a worker: what to do with a task
 
 def _start_worker(name, job):
@@ -321,6 +327,7 @@ def _start_worker(name, job):
 
 def _work(task): return _JOB['run'](task)
 
+# %% ../nbs/06_select.ipynb #38d017cf
 def run_tasks(
     job,              # called with a task and `model=`
     tasks,            # list
@@ -340,7 +347,7 @@ def run_tasks(
     except BrokenProcessPool as e: raise EventFailed('a worker ended without a word; was there enough memory? Try fewer --workers') from e
     finally: pool.shutdown(cancel_futures=True)
 
-# %% ../nbs/06_select.ipynb #ab3b1986
+# %% ../nbs/06_select.ipynb #c72ab251
 PAGE = 'event station decision reason usable class p_I p_II p_III p_IV predicted misfit lag_s correlation dlnA snr distance_deg magnitude file detail'.split()
 def refusal(
     table:pd.DataFrame, # of `describe`
@@ -357,7 +364,7 @@ def refusal(
     }
     return np.select(list(words.values()), list(words), 'low probability')
 
-# %% ../nbs/06_select.ipynb #9e61395f
+# %% ../nbs/06_select.ipynb #7805a3a7
 def decide_pairs(
     table:pd.DataFrame,     # of `describe`, all events
     model,                  # of `load_model`
@@ -377,7 +384,7 @@ def decide_pairs(
     out['reason'] = np.select([~ok, answer == 'accept', answer == 'cannot say'], [table.status.astype(object), '', unknown], refusal(table))
     return out
 
-# %% ../nbs/06_select.ipynb #bc728283
+# %% ../nbs/06_select.ipynb #81e58abf
 def join_ledger(
     ledger:pd.DataFrame,    # of `as_ledger`, all events
     decided:pd.DataFrame,   # of `decide_pairs`; None: there are no pairs
@@ -391,7 +398,7 @@ def join_ledger(
     out['detail'] = ['; '.join(w for w in words if isinstance(w, str) and w) for words in zip(out.detail, out.note)]
     return out.reindex(columns=[*PAGE, *PLACE])
 
-# %% ../nbs/06_select.ipynb #53b49250
+# %% ../nbs/06_select.ipynb #b25c6003
 def _plan(obs, syn, events, inventory, skip, block=256):
     "Job, its tasks, and rows for traces that belong to none"
     obs = Path(obs)
@@ -416,7 +423,7 @@ def _without_event(archive):
         for r in g[alone].itertuples(): rows.append(ledger_row('', station, Rejected('no event', f'it lasts from {UTCDateTime(r.start)} to {UTCDateTime(r.end)}'), [r.path], archive.top))
     return rows
 
-# %% ../nbs/06_select.ipynb #cc1f813b
+# %% ../nbs/06_select.ipynb #68f9d346
 def select(
     obs,                    # folder or file of records, or a store of pairs
     syn=None,               # folder or file of synthetics; None or '': PREM, made here
@@ -433,6 +440,7 @@ def select(
     for name, x in (('precision', precision), ('threshold', threshold)):
         if x is not None and not 0 < x < 1: raise ValueError(f'{name} is {x}, not between 0 and 1')
     loaded = load_model(model)
+    limits_for(loaded, precision, threshold)                                 # before the work, not after it
     job, tasks, rest = _plan(obs, syn, events, inventory, skip)
     ledgers, tables = zip(*run_tasks(job, tasks, model, workers, progress))
     found = [t for t in tables if len(t)]
@@ -440,7 +448,7 @@ def select(
     ledger = pd.concat([t for t in (*ledgers, as_ledger(rest)) if len(t)], ignore_index=True)
     return join_ledger(ledger, decided)
 
-# %% ../nbs/06_select.ipynb #28f43b98
+# %% ../nbs/06_select.ipynb #f197d426
 def safe_name(
     name:str, # of an event or a station
 )->str:       # letters, digits, '-', '_' and '.', at most 80; no path
@@ -458,7 +466,7 @@ def stations_folder(
     if strange: raise ValueError(f'{folder} is there already and holds {strange[0]}: it will not be replaced')
     return folder
 
-# %% ../nbs/06_select.ipynb #9ac225da
+# %% ../nbs/06_select.ipynb #18003f6c
 def station_lines(
     accepted:pd.DataFrame, # rows of the selection
 )->list:                   # of str: station, network, latitude, longitude, elevation (m), burial (m)
@@ -484,7 +492,7 @@ def write_selection(
     with atomic_path(out) as tmp: table[PAGE].to_csv(tmp, index=False, float_format='%.6g')
     return folder
 
-# %% ../nbs/06_select.ipynb #5c084401
+# %% ../nbs/06_select.ipynb #be6ae699
 def summary(
     table:pd.DataFrame, # of `select`
 )->str:                 # a few lines
@@ -496,7 +504,7 @@ def summary(
         if len(why): lines.append(f'  {word}: ' + ', '.join(f'{k} {v}' for k, v in why.items()))
     return '\n'.join(lines)
 
-# %% ../nbs/06_select.ipynb #f4d87185
+# %% ../nbs/06_select.ipynb #b1ef6b32
 def _parser():
     p = argparse.ArgumentParser('fwinb-select', description='Which seismograms may enter an inversion? Writes a table with a row per trace, and beside it the accepted stations of each event.')
     p.add_argument('obs', help='folder or file of records (miniSEED, SAC, ASDF) with StationXML and QuakeML; or a store of pairs (.zarr)')
@@ -511,7 +519,7 @@ def _parser():
     p.add_argument('--workers', type=int, default=1, help='processes (default 1)')
     return p
 
-# %% ../nbs/06_select.ipynb #6215a6b6
+# %% ../nbs/06_select.ipynb #d7a77969
 def main(
     args=None, # command line; None: the process's own
 )->int:        # exit status: 0 well, 1 something failed or there was no pair, 2 the command is wrong, 130 interrupted

@@ -21,7 +21,7 @@ from scipy.stats import norm
 from torch import nn
 
 from .pairs import CLASSES, as_variable, atomic_path, check_pairs, share_path
-from .misfit import add_misfit
+from .misfit import PAPER_THRESHOLDS, add_misfit
 from .truth import recall_at_precision
 from .measures import MEASURES, measure_pairs
 from .context import CONTEXT, context_table
@@ -100,9 +100,10 @@ def campaigns(
     sizes=(1, 1, 2, 4, 16),  # events of a campaign, drawn at random
     stations=(.1, .3, 1.),   # part of the stations that a campaign has; the others make one of their own
     seed:int=0,
-)->pd.DataFrame:             # the same rows; `earth` numbers campaigns, and stations of different small ones have different names
+)->pd.DataFrame:             # the same rows; `earth` numbers campaigns, and stations and events of different small ones have different names
     "Deal events out to campaigns that know nothing of each other"
-    rng, label, station = np.random.default_rng(seed), table.earth.values.astype(int).copy(), table.station.values.astype(object).copy()
+    rng, label = np.random.default_rng(seed), table.earth.values.astype(int).copy()
+    station, event = (table[k].values.astype(object) for k in ('station', 'event'))
     places, following = np.unique(station.astype(str)), label.max() + 1
     for earth in np.unique(table.earth.values):
         events = rng.permutation(table.event.values[table.earth.values == earth].astype(str))
@@ -112,10 +113,10 @@ def campaigns(
             inside = table.event.isin(events[:size]).values
             chosen = np.isin(station.astype(str), places[rng.random(len(places)) < part])
             for rows in (inside & chosen, inside & ~chosen):
-                label[rows], station[rows] = following, [f'{s} of {following}' for s in station[rows]]
+                label[rows], station[rows], event[rows] = following, *([f'{s} of {following}' for s in x[rows]] for x in (station, event))
                 following += 1
             events = events[size:]
-    return table.assign(earth=label, station=station)
+    return table.assign(earth=label, station=station, event=event)
 
 # %% ../nbs/06_selector.ipynb #017da6e4
 class SelectorData(NamedTuple):
@@ -251,7 +252,8 @@ def describe(
 )->pd.DataFrame:     # a row per pair: columns of `measure_pairs`, grade, and what the network read from the traces
     "First pass: everything that is needed of the waveforms"
     check_pairs(pairs, waveforms=False)
-    graded = pairs if 'grade' in pairs and 'misfit' in pairs else add_misfit(pairs)
+    if model.card['npts'] > pairs.sizes['time']: raise ValueError(f"{model.name!r} reads {model.card['npts']} samples, but the pairs have {pairs.sizes['time']}")
+    graded = add_misfit(pairs, model.card.get('thresholds', PAPER_THRESHOLDS))   # the misfit that it was taught with, whatever the store has
     table, read = measure_pairs(graded), []
     for i in range(0, pairs.sizes['pair'], chunk):
         part = pairs.isel(pair=slice(i, i+chunk)).assign(status=('pair', table.status.values[i:i+chunk].astype(object)))
@@ -271,7 +273,8 @@ def outside(
     out = np.full(len(table), '', object)
     for name, (low, high) in model.card['limits'].items():
         x = table[name].values.astype(float)
-        for i in np.flatnonzero(~((x >= low) & (x <= high)) & (out == '')): out[i] = f'{name} {x[i]:.4g} is outside of {low:g} to {high:g}'
+        inside = (x >= low - 1e-4) & (x <= high + 1e-4)                      # magnitudes come in single precision
+        for i in np.flatnonzero(~inside & (out == '')): out[i] = f'{name} {x[i]:.6g} is outside of {low:g} to {high:g}'
     return out
 
 def classify(
@@ -280,13 +283,14 @@ def classify(
     time=None,          # (n,) origin times, for the stations' histories; None: the column `time`, else the order of the events' names
 )->pd.DataFrame:        # p_I to p_IV, usable: probabilities, NaN where nothing can be said; predicted: 1 to 4, 0: cannot say; note: why
     "Second pass: probabilities, from all rows together"
+    if time is None and 'time' in table: time = table.time.values
+    if time is not None and (len(time) != len(table) or not np.isfinite(np.asarray(time, float)).all()): raise ValueError(f'time has {len(time)} values, {np.isfinite(np.asarray(time, float)).sum()} of them finite, for {len(table)} pairs')
     columns = [c for c in table if c.startswith('read_')]
     ok, note = table.status.values == 'ok', outside(table, model)
     note[~ok] = table.status.values[~ok]
     read = torch.from_numpy(table[columns].values.astype(np.float32))
     if model.scale is None: p = read.double().numpy()
     else:
-        time = table.time.values if time is None and 'time' in table else time
         f = apply_scale(feature_matrix(table, context_table(table, time)), model.scale)
         with torch.inference_mode(): p = model.net.decide(read, f).double().softmax(-1).numpy()
     c = model.card['calibration']
@@ -328,6 +332,7 @@ def predict(
 )->'xr.Dataset':          # with probability, predicted, usable_probability, decision
     "Judge every pair"
     model = model if isinstance(model, Model) else load_model(model)
+    limits_for(model, precision)                                             # before the work, not after it
     known, n = classify(describe(pairs, model), model, time), pairs.sizes['pair']
     new = dict(probability=known[[f'p_{k}' for k in CLASSES]].values, predicted=known.predicted.values, usable_probability=known.usable.values, decision=decide(known.usable.values, model, precision))
     attrs = dict(model=model.name, model_weights=model.card['weights'], decision_precision=precision)

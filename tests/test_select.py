@@ -16,10 +16,11 @@ def weights():
     try: return share_path('data', 'weights', 'usable.safetensors')
     except FileNotFoundError: return None
 
+pytestmark = pytest.mark.skipif(weights() is None, reason='there are no weights of the model `usable`')
+
 @pytest.fixture
 def real():
     if not REAL.is_dir(): pytest.skip('the records of 2009 are not here')
-    if weights() is None: pytest.skip('there are no weights of the model `usable`')
     return REAL
 
 @pytest.fixture

@@ -164,8 +164,6 @@ def _quantity(table, of):
     amplitude = of == 'dlnA' or of.startswith('amplitude')
     return y.astype(float), sound, 1.5 if amplitude else .4*SERIES[name].period, None if amplitude else SERIES[name]
 
-def _ranks(names): return np.unique(np.asarray(names), return_inverse=True)[1]
-
 def event_station_terms(
     table:pd.DataFrame,  # of `measure_pairs`
     of:str='lag',        # column to take apart: 'lag' or 'delay_50_70' and so on, s; 'dlnA' or 'amplitude_50_70' and so on

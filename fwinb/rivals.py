@@ -294,6 +294,7 @@ def _network(kind, target='truth'):
 
 def _minirocket(t): return fit_minirocket(network_input(t.train, t.npts), t.train.usable.values, network_input(t.test, t.npts), t.seed, most=t.rocket_pairs)
 
+# %% ../nbs/06_rivals.ipynb #59dfcb55
 THREE = ('correlation', 'lag', 'dlnA')
 RIVALS = {
     'misfit': Rival('score', 'nothing', lambda t: -t.test_table.misfit.values),

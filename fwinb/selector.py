@@ -8,7 +8,7 @@ __all__ = ['FEATURES', 'SHIPPED', 'feature_matrix', 'Scale', 'fit_scale', 'apply
            'describe', 'outside', 'classify', 'limits_for', 'decide', 'predict']
 
 # %% ../nbs/06_selector.ipynb #f51db691
-import hashlib, json
+import json
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from .truth import recall_at_precision
 from .measures import MEASURES, measure_pairs
 from .context import CONTEXT, context_table
 from .resnet import ResNet1d, build_model, network_input
-from .train import IndexLoader, PairSet, fit, make_learner, predict_proba, seed_everything
+from .train import IndexLoader, PairSet, file_digest, fit, make_learner, predict_proba, seed_everything
 from .scores import DecisionLimits, apply_platt, apply_temperature, decision_limits, fit_platt, fit_temperature, truth_class, usable_probability
 from .scores import decide as decide_by_limits
 
@@ -207,8 +207,6 @@ def calibrate(
     accept = {f'{k:g}': recall_at_precision(p, usable, k)[1] for k in _GRID}
     return dict(temperature=t, platt=[slope, offset], accept_from={k: float(v) for k, v in accept.items() if np.isfinite(v)}, refuse_below=decision_limits(p, usable, npv=npv).refuse_below)
 
-def _file_digest(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
-
 def save_model(
     model:Model,
     folder,        # made if it is not there
@@ -220,7 +218,7 @@ def save_model(
     with atomic_path(weights) as tmp:
         save_file(tensors, tmp)
         tmp.chmod(0o644)                     # safetensors would keep it from other users of an installed package
-    with atomic_path(card) as tmp: tmp.write_text(json.dumps(dict(model.card, name=model.name, weights=_file_digest(weights)), indent=1), encoding='utf-8')
+    with atomic_path(card) as tmp: tmp.write_text(json.dumps(dict(model.card, name=model.name, weights=file_digest(weights)), indent=1), encoding='utf-8')
     return card
 
 # %% ../nbs/06_selector.ipynb #9d39eea8
@@ -234,7 +232,7 @@ def load_model(
     if not (path.suffix == '.json' and path.is_file()): raise ValueError(f'{name} is neither the card of a model (a .json file) nor one of {", ".join(SHIPPED)}')
     card, weights = json.loads(path.read_text(encoding='utf-8')), path.with_suffix('.safetensors')
     if not weights.is_file(): raise FileNotFoundError(f'{path.name} is there, but {weights.name} beside it is not')
-    if _file_digest(weights) != card['weights']: raise ValueError(f'{weights.name} is not the file that {path.name} was written with')
+    if file_digest(weights) != card['weights']: raise ValueError(f'{weights.name} is not the file that {path.name} was written with')
     if card.get('features', list(FEATURES)) != list(FEATURES): raise ValueError(f"{path.name} was taught with other features: {sorted(set(card['features']) ^ set(FEATURES))}")
     tensors = load_file(weights)
     scale = Scale(tensors['knots'].numpy(), tensors['missing'].numpy()) if 'knots' in tensors else None

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['adam', 'STUDY_NAMES', 'seed_everything', 'PairSet', 'IndexLoader', 'index_loaders', 'EpochOrder', 'BF16',
            'make_learner', 'save_state', 'load_state', 'Keeper', 'fit', 'keep_memory', 'predict_proba', 'save_weights',
-           'load_weights', 'fit_distributed', 'fit_incremental', 'compare_incremental', 'Experiment',
+           'file_digest', 'load_weights', 'fit_distributed', 'fit_incremental', 'compare_incremental', 'Experiment',
            'study_experiment', 'score_experiment', 'confusion_table', 'plot_history']
 
 # %% ../nbs/06_train.ipynb #6a330da2
@@ -316,10 +316,10 @@ def save_weights(
     folder = Path(folder)
     card = dict(architecture=type(model).__name__, arguments=model.arguments, **note)
     with atomic_path(folder/'weights.safetensors') as tmp: save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, tmp)
-    with atomic_path(folder/'model.json') as tmp: tmp.write_text(json.dumps(dict(card, weights=_file_digest(folder/'weights.safetensors')), indent=1), encoding='utf-8')
+    with atomic_path(folder/'model.json') as tmp: tmp.write_text(json.dumps(dict(card, weights=file_digest(folder/'weights.safetensors')), indent=1), encoding='utf-8')
     return folder
 
-def _file_digest(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+def file_digest(path)->str: return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 # %% ../nbs/06_train.ipynb #6e91a17b
 def load_weights(
@@ -328,7 +328,7 @@ def load_weights(
 )->tuple:        # network, ready to predict, and what `model.json` says
     "A network from its two files"
     card = json.loads((Path(folder)/'model.json').read_text(encoding='utf-8'))
-    if card['weights'] != _file_digest(Path(folder)/'weights.safetensors'): raise ValueError(f'{folder}: weights.safetensors is not the file that model.json was written with')
+    if card['weights'] != file_digest(Path(folder)/'weights.safetensors'): raise ValueError(f'{folder}: weights.safetensors is not the file that model.json was written with')
     if names is not None and card.get('names') != list(names): raise ValueError(f"{folder} holds the classes {card.get('names')}, not {list(names)}")
     model = build_model(card['architecture'], **card['arguments'])
     model.load_state_dict(load_file(Path(folder)/'weights.safetensors'))

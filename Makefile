@@ -29,7 +29,7 @@ $(STAMP): settings.ini setup.py constraints.txt
 report: $(STAMP) ## every stage on the sample data -> runs/quick
 	$(THREADS) $(BIN)/fwinb-report quick --out runs/quick
 
-paper: $(STAMP) ## the study's 27,489 pairs, simulated -> runs/paper; half an hour
+paper: $(STAMP) ## the study's 27,489 pairs, simulated -> runs/paper; hours, two of them the network
 	$(THREADS) $(BIN)/fwinb-report paper --out runs/paper
 
 test: $(STAMP) ## run every notebook, and check the house
@@ -41,14 +41,14 @@ test-slow: $(STAMP) ## the same with the cells marked `#| slow`
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab nbs
 
-bench: $(STAMP) ## time what bench/ holds (40 minutes, 8 GB of disk)
+bench: $(STAMP) ## time what bench/ holds (more than an hour, 8 GB of disk)
 	@set -e; found=; for f in bench/*.py; do test -e "$$f" || continue; found=1; echo "== $$f"; $(BIN)/python "$$f"; done; \
 	  test -n "$$found" || echo "No bench/*.py yet: nothing to time."
 
 sample: $(STAMP) ## data/sample, made again from its seed
 	$(ENV) $(BIN)/python data/make_sample.py
 
-weights: $(STAMP) ## data/weights, taught again from their seeds; two hours, 4 GB of disk
+weights: $(STAMP) ## data/weights, taught again from their seeds; an hour or more
 	$(ENV) $(BIN)/python data/make_weights.py
 
 readme: $(STAMP) ## README.md and its picture from nbs/index.ipynb

@@ -10,7 +10,7 @@ THREADS     := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 ENV         := $(THREADS) MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help venv report paper test test-slow lab bench sample weights readme export check clean
+.PHONY: help venv report figures paper test test-slow lab bench sample weights readme export check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' $(MAKEFILE_LIST) | while read t d; do printf '  %-10s %s\n' "$$t" "$$d"; done
@@ -29,8 +29,16 @@ $(STAMP): settings.ini setup.py constraints.txt
 report: $(STAMP) ## every stage on the sample data -> runs/quick
 	$(THREADS) $(BIN)/fwinb-report quick --out runs/quick
 
-paper: $(STAMP) ## the study's 27,489 pairs, simulated -> runs/paper; hours, two of them the network
+# The figures of a run, their captions and what they were made with -> figures/
+KEEP_FIGURES = cp runs/$@/figures/figures/fig*.* runs/$@/figures/captions.md runs/$@/versions.json figures/
+
+figures: $(STAMP) ## the study's figures 1 to 6 -> figures/, from the tables that ship
+	$(THREADS) $(BIN)/fwinb-report figures --out runs/figures
+	$(KEEP_FIGURES)
+
+paper: $(STAMP) ## the study's 27,489 pairs, simulated, and everything else anew -> runs/paper, figures/; a day of one core
 	$(THREADS) $(BIN)/fwinb-report paper --out runs/paper
+	$(KEEP_FIGURES)
 
 test: $(STAMP) ## run every notebook, and check the house
 	$(ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -q

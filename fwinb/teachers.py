@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['event_folds', 'expected_usable', 'disagreement_rows', 'siding_table', 'shuffled_siding', 'admit_best',
-           'inspection_order', 'examine', 'Setting', 'teach', 'data_digest', 'kept_lesson', 'first_look', 'lesson_plan',
-           'claim', 'selection_claim', 'plot_siding', 'fidelity', 'teacher_table', 'told_teachers', 'plot_teachers']
+           'inspection_order', 'truth_verdicts', 'Setting', 'teach', 'data_digest', 'kept_lesson', 'first_look',
+           'lesson_plan', 'claim', 'selection_claim', 'plot_siding', 'fidelity', 'teacher_table', 'told_teachers',
+           'plot_teachers']
 
 # %% ../nbs/08_teachers.ipynb #55bd10d5
 import hashlib, json
@@ -148,7 +149,7 @@ def inspection_order(
     return np.array(out)
 
 # %% ../nbs/08_teachers.ipynb #de842f4c
-def examine(
+def truth_verdicts(
     pairs,            # Dataset of simulated pairs
     rows,             # (m,) which of them are looked at
     error:float=0.,   # probability of a wrong verdict
@@ -241,7 +242,7 @@ def lesson_plan(
     out = {k: target_classes(pairs, k) for k in ('grades', 'truth')}
     if 'verdict' in pairs: files = {f"{(pairs.verdict.values > 0).sum()} verdicts": pairs}
     elif (most := max(inspected)) > len(order): raise ValueError(f'{most} pairs are to be inspected, but there are {len(order)}')
-    else: files = {f'{m} verdicts': examine(pairs, order[:m], error, seed) for m in inspected}
+    else: files = {f'{m} verdicts': truth_verdicts(pairs, order[:m], error, seed) for m in inspected}
     return out | {k: target_classes(d, 'verdicts') for k, d in files.items()} | {f'grades and {k}': target_classes(d, 'grades and verdicts') for k, d in files.items()}
 
 # %% ../nbs/08_teachers.ipynb #1642dc5b

@@ -67,7 +67,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'fwinb.disagree.fourier_check': ('disagree.html#fourier_check', 'fwinb/disagree.py'),
                                 'fwinb.disagree.globe_places': ('disagree.html#globe_places', 'fwinb/disagree.py'),
                                 'fwinb.disagree.globe_view': ('disagree.html#globe_view', 'fwinb/disagree.py'),
-                                'fwinb.disagree.judge': ('disagree.html#judge', 'fwinb/disagree.py'),
+                                'fwinb.disagree.judged_pairs': ('disagree.html#judged_pairs', 'fwinb/disagree.py'),
                                 'fwinb.disagree.kind_of': ('disagree.html#kind_of', 'fwinb/disagree.py'),
                                 'fwinb.disagree.pick_examples': ('disagree.html#pick_examples', 'fwinb/disagree.py'),
                                 'fwinb.disagree.plot_opinions': ('disagree.html#plot_opinions', 'fwinb/disagree.py'),

@@ -154,10 +154,10 @@ def chromium(request):
 
 @pytest.fixture(scope='module')
 def store(tmp_path_factory):
-    from fwinb.disagree import judge
+    from fwinb.disagree import judged_pairs
     from fwinb.pairs import save_pairs
     from fwinb.simulate import simulate_pairs
-    return save_pairs(judge(simulate_pairs(150, seed=83, earths=1, progress=False)), tmp_path_factory.mktemp('store')/'pairs.zarr')
+    return save_pairs(judged_pairs(simulate_pairs(150, seed=83, earths=1, progress=False)), tmp_path_factory.mktemp('store')/'pairs.zarr')
 
 def free_port():
     with socket.socket() as s:

@@ -448,7 +448,7 @@ def plot_right(
 # %% ../nbs/08_disagree.ipynb #aca1c135
 def _verdict_title(pair, row, by):
     "Three lines: which pair, what misfit and network say, what the examiner says"
-    if by == 'verdict': said = f'a person: {ROMAN[int(row.verdict)]}'
+    if by == 'verdict': said = f'{pair.attrs.get("examiner") or "a person"}: {ROMAN[int(row.verdict)]}'
     else: said = f'truth: {"" if row.usable else "not "}usable, linear error {row.linear_error:.2f}' + (f' ({row.defect.replace("_", " ")})' if row.defect != 'none' else '')
     return f'{pair_title(pair.drop_vars("grade"))}\nmisfit {row.misfit:.2f}: {ROMAN[row.grade]}; network: {ROMAN[row.predicted]} ({100*row.p_predicted:.0f} %)\n{said}'
 

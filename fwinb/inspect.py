@@ -20,7 +20,7 @@ from IPython.display import HTML, display
 from .pairs import ROMAN, pair_title
 from .misfit import GRADE_COLORS
 from .disagree import KINDS, compare_pair, disagreements
-from .verdicts import UNSURE, append_verdict, pair_digests, read_verdicts, undo_verdict
+from .verdicts import UNSURE, append_verdict, pair_digests, person_name, read_verdicts, undo_verdict
 
 # %% ../nbs/08_inspect.ipynb #c13b521f
 def inspection_queue(
@@ -80,11 +80,10 @@ class Inspection:
         self,
         pairs,       # Dataset of pairs; may be lazy
         path,        # the verdict file; made with the first verdict
-        who:str,     # name of the person
+        who:str,     # name of the person, see `person_name`
         order=None,  # see `inspection_queue`
     ):
-        if not who.strip(): raise ValueError('who is looking? A verdict needs a name')
-        self.pairs, self.path, self.who = pairs, Path(path), who.strip()
+        self.pairs, self.path, self.who = pairs, Path(path), person_name(who)
         self.queue, self.digests = inspection_queue(pairs, order), pair_digests(pairs)
         self.places = {k: i for i, k in enumerate(zip(pairs.event.values, pairs.station.values))}
         self.filters, self.given = dict(klass=ANY, kind=ANY, seen=ANY), []   # given: ids of this session, the last one last
@@ -104,7 +103,7 @@ def read(self:Inspection):
         self.torn = table.attrs['torn']
         for r in table[table.who == self.who].to_dict('records'):
             i = self.places.get((r['event'], r['station']))
-            if i is not None and r['data'] in ('', self.digests[i]): mine[i] = r
+            if i is not None and (r['data'] == self.digests[i] or r['data'] == '' and i not in mine): mine[i] = r
     self._know(mine)
 
 # %% ../nbs/08_inspect.ipynb #fbb8aebc

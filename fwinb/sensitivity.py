@@ -6,12 +6,13 @@
 __all__ = ['BASE', 'AXES', 'VERSION', 'AXIS_NAMES', 'filters', 'equal_work', 'vary', 'reference', 'sweep_settings', 'draw_parts',
            'Labelled', 'data_digest', 'label_pairs', 'Watch', 'last_third', 'train_setting', 'run_name', 'finish_run',
            'run_sweep', 'Sweep', 'collect', 'upper_turning_points', 'turning_excess', 'seed_interval', 'compare_runs',
-           'effects', 'tell_effects', 'plot_by_epoch', 'plot_sensitivity']
+           'shared_hits', 'effects', 'tell_effects', 'plot_by_epoch', 'plot_sensitivity']
 
 # %% ../nbs/07_sensitivity.ipynb #94d0daf3
 import hashlib, json, os, signal, threading, time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib import import_module
+from itertools import cycle, product
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import NamedTuple
@@ -383,25 +384,34 @@ def compare_runs(
     low, high = bootstrap_events(np.mean, both.event.values, d.values, resamples=resamples, level=level, seed=seed)
     return dict(seeds=len(by_seed), compared=len(both)//len(by_seed), change=by_seed.mean(), event_low=low, event_high=high)
 
+# %% ../nbs/07_sensitivity.ipynb #565fdeb9
+def shared_hits(
+    hits,           # of a `Sweep`, of the runs to compare, with a column `place`: the value
+)->pd.DataFrame:    # a row per seed and test pair (and event), a column per place: in what part of the last epochs the pair was right
+    "The test pairs that all values have"
+    wide = hits.pivot(index=['seed', 'pair', 'event'], columns='place', values='hit').dropna()
+    if (lacking := set(hits.seed) - set(wide.index.get_level_values('seed'))): raise ValueError(f'no test pair in common with seeds {sorted(lacking)}')
+    return wide
+
 # %% ../nbs/07_sensitivity.ipynb #b77a8a19
 def effects(
     sweep:Sweep,       # of an unfinished one, the seeds that are done for all values of an axis
     resamples:int=200, # of whole events
     level:float=.95,   # of the intervals
     seed:int=0,
-)->pd.DataFrame:       # by axis and value: mean accuracy, change with low and high (NaN with one seed), and how much longer an epoch takes
+)->pd.DataFrame:       # by axis and value: mean accuracy on its `tested` pairs of a seed, change on the `compared` ones with low and high (NaN with one seed), how much longer an epoch takes
     "What each value changes, against the reference of its axis"
     rows, runs = [], dict(list(sweep.hits.groupby('run')))
-    hits = lambda t: pd.concat([runs[r] for r in t.run])
     for axis, t in sweep.table.groupby('axis', sort=False):
-        block = t.pivot(index='seed', columns='place', values='accuracy').dropna()
-        t, half = t[t.seed.isin(block.index)], seed_interval(block, level)
-        ref = t[t.reference]
+        t = t[t.seed.isin(t.pivot(index='seed', columns='place', values='accuracy').dropna().index)]
+        if not t.reference.any(): continue
+        ref, shared = t[t.reference], shared_hits(pd.concat([runs[r].assign(place=p) for r, p in zip(t.run, t.place)]))
+        half = seed_interval(shared.groupby('seed').mean(), level)
+        hits = lambda place: shared[place].rename('hit').reset_index()
         for place, v in t[~t.reference].groupby('place'):
-            if not len(ref): continue
-            c = compare_runs(hits(v), hits(ref), resamples, level, seed)
+            c = compare_runs(hits(place), hits(ref.place.iloc[0]), resamples, level, seed)
             ends = dict(low=np.minimum(c['change'] - half, c['event_low']), high=np.maximum(c['change'] + half, c['event_high']))
-            rows.append(dict(axis=axis, value=v.value.iloc[0], reference=ref.value.iloc[0], accuracy=block[place].mean(), **c, seed_half=half, **ends, time_ratio=v.seconds.median()/ref.seconds.median()))
+            rows.append(dict(axis=axis, value=v.value.iloc[0], reference=ref.value.iloc[0], accuracy=v.accuracy.mean(), tested=int(v.test.iloc[0]), **c, seed_half=half, **ends, time_ratio=v.seconds.median()/ref.seconds.median()))
     if not rows: raise ValueError('no value of this sweep has a reference of the same seed: nothing can be compared')
     return pd.DataFrame(rows).set_index(['axis', 'value'])
 
@@ -424,14 +434,15 @@ def tell_effects(
 _COLORS = ('#d55e00', '#0072b2', '#009e73', '#cc79a7', '#e69f00', '#56b4e9')   # safe for the colour-blind; black is the reference's
 
 def _curves(history, axis):
-    "For each value of an axis in its order: name, colour, epochs of the reference, and means, least and largest over the seeds by epoch"
-    h, colors = history[history.axis == axis], iter(_COLORS)
+    "For each value of an axis in its order: name, colour, line styles of test and training, epochs of the reference, and means, least and largest over the seeds by epoch"
+    h, looks = history[history.axis == axis], cycle(product((('-', '--'), ('-.', ':')), _COLORS))
     if not len(h): raise ValueError(f'the history has no axis {axis!r}, only {sorted(set(history.axis))}')
     ref = h[h.reference] if h.reference.any() else h
     unit = (ref.passes/ref.epoch).max()
     for _, t in h.groupby('place'):
         g = t.groupby('epoch')[['accuracy', 'valid_loss', 'train_loss', 'passes']]
-        yield str(t.value.iloc[0]), 'black' if t.reference.any() else next(colors), g.mean().passes/unit, g.mean(), g.min(), g.max()
+        styles, color = (('-', '--'), 'black') if t.reference.any() else next(looks)
+        yield str(t.value.iloc[0]), color, styles, g.mean().passes/unit, g.mean(), g.min(), g.max()
 
 # %% ../nbs/07_sensitivity.ipynb #fd4ed073
 def plot_by_epoch(
@@ -442,12 +453,12 @@ def plot_by_epoch(
     axes = list(dict.fromkeys(history.axis)) if axes is None else list(axes)
     fig, panels = plt.subplots(3, len(axes), figsize=(max(5, .6 + 2.2*len(axes)), 5.2), sharex='col', sharey='row', squeeze=False, dpi=72, layout='constrained')
     for (top, middle, bottom), axis in zip(panels.T, axes):
-        for name, color, x, mean, least, most in _curves(history, axis):
+        for name, color, (line, dashes), x, mean, least, most in _curves(history, axis):
             turn = upper_turning_points(mean.accuracy)
-            top.plot(x, 100*mean.accuracy, color=color, lw=1.1, label=name)
-            middle.plot(x.iloc[turn], 100*mean.accuracy.iloc[turn], color=color, marker='o', ms=2.5, lw=.9)
-            bottom.plot(x, mean.valid_loss, color=color, lw=1.1)
-            bottom.plot(x, mean.train_loss, color=color, lw=.9, ls='--')
+            top.plot(x, 100*mean.accuracy, color=color, lw=1.1, ls=line, label=name)
+            middle.plot(x.iloc[turn], 100*mean.accuracy.iloc[turn], color=color, marker='o', ms=2.5, lw=.9, ls=line)
+            bottom.plot(x, mean.valid_loss, color=color, lw=1.1, ls=line)
+            bottom.plot(x, mean.train_loss, color=color, lw=.9, ls=dashes)
             for ax, k, scale in ((top, 'accuracy', 100), (bottom, 'valid_loss', 1)): ax.fill_between(x, scale*least[k], scale*most[k], color=color, alpha=.15, lw=0)
         top.legend(title=AXIS_NAMES[axis], frameon=False, fontsize=7, title_fontsize=7, loc='lower right', ncols=2)
         bottom.set(xlabel='epoch', yscale='log')
@@ -459,14 +470,17 @@ def plot_by_epoch(
 
 # %% ../nbs/07_sensitivity.ipynb #5f1f77d3
 def _panel(ax, t, change):
-    "One axis of a sweep: seeds as dots, means, intervals; returns the axes of the seconds"
+    "One axis of a sweep: seeds as circles, means, differences with intervals; returns the axes of the seconds"
     mean, x = t.groupby('place')[['accuracy', 'seconds']].mean(), np.array(sorted(set(t.place)))
     level = 100*t.accuracy[t.reference].mean()
     ax.axhline(level, color='.7', lw=.8)
     ax.plot(x, 100*mean.accuracy, color='black', marker='o', ms=4, lw=1)
     ax.scatter(t.place + .18, 100*t.accuracy, s=9, fc='none', ec='.45', lw=.7)
     for i, name in t.groupby('place').value.first().items():
-        if (t.axis.iloc[0], str(name)) in change.index: ax.vlines(i, *(level + 100*change.loc[(t.axis.iloc[0], str(name)), ['low', 'high']].astype(float)), color='#d55e00', lw=1.6)
+        if (key := (t.axis.iloc[0], str(name))) not in change.index: continue
+        middle, low, high = level + 100*change.loc[key, ['change', 'low', 'high']].astype(float)
+        ax.vlines(i, low, high, color='#d55e00', lw=1.6)
+        ax.plot(i, middle, color='#d55e00', marker='_', ms=9, mew=1.6, zorder=3)
     right = ax.twinx()
     right.plot(x, mean.seconds, color='#0072b2', marker='s', ms=3, lw=.9, ls='--')
     ref = t.place[t.reference]

@@ -388,11 +388,12 @@ def arrival_times(
     distance_deg:float, depth_km:float, # of the path and of the source
     modes:Modes, toroidal:Toroidal,
     period:float=200.,                  # s, of the surface waves
-)->dict:                                # name -> s after the source
+)->dict:                                # name -> s after the source; without P or S where no such ray arrives
     "When P, S, Love and Rayleigh waves come in PREM"
-    names = dict(P=('P', 'Pdiff', 'PKIKP'), S=('S', 'Sdiff', 'SKIKS'))                # beyond the shadow, what comes first there
-    rays = TauPyModel('prem').get_travel_times(depth_km, distance_deg, sum(names.values(), ()))
-    body = {x: next(r.time for name in y for r in rays if r.name == name) for x, y in names.items()}
+    names = dict(P=('p P', 'Pdiff', 'PKIKP'), S=('s S', 'Sdiff', 'SKIKS'))            # upwards or downwards; beyond the shadow, what is next in the list
+    rays = TauPyModel('prem').get_travel_times(depth_km, distance_deg, ' '.join(sum(names.values(), ())).split())
+    first = {x: next((r.time for some in y for r in rays if r.name in some.split()), None) for x, y in names.items()}
+    body = {x: t for x, t in first.items() if t is not None}
     km = np.radians(distance_deg)*RADIUS/1e3
     return body | {name: float(km/group_velocity(m, 1e3/period)) for name, m in (('Love', toroidal), ('Rayleigh', modes))}
 
@@ -412,18 +413,20 @@ def plot_record(
     st:Stream,          # displacement up, north, east, m; observed traces are drawn black, synthetic ones (LX) red
     zero,               # UTCDateTime where the time axis begins
     title:str='',
-    marks:dict=None,    # name -> s after `zero`: arrivals to mark
+    marks:dict=None,    # name -> s after `zero`: arrivals to mark, those within the record
 )->plt.Figure:
     "A three-component record: up, north and east above each other, on one scale"
     fig, axs = plt.subplots(3, 1, figsize=(7.2, 4.6), sharex=True, sharey=True, layout='constrained')
+    end = max(tr.stats.endtime for tr in st) - zero
+    marks = {name: t for name, t in (marks or {}).items() if 0 <= t <= end}
     scale, unit = length_unit(max(np.abs(tr.data).max() for tr in st))
     for ax, c, name in zip(axs, 'ZNE', ('Z (up)', 'N (north)', 'E (east)')):
         for tr in sorted(st.select(component=c), key=is_synthetic):
-            ax.plot(tr.times() + (tr.stats.starttime-zero), tr.data/scale, color='#d55e00' if is_synthetic(tr) else 'black', lw=1.1)
-        for t in (marks or {}).values(): ax.axvline(t, color='gray', lw=.8, ls=':')
+            ax.plot(tr.times() + (tr.stats.starttime-zero), tr.data/scale, color='tab:red' if is_synthetic(tr) else 'black', lw=1.1)
+        for t in marks.values(): ax.axvline(t, color='gray', lw=.8, ls=':')
         ax.text(.01, .93, name, transform=ax.transAxes, va='top', fontweight='bold'); ax.set_ylabel(f'displacement ({unit})', fontsize='small')
         ax.spines[['top', 'right']].set_visible(False)
-    for name, t in (marks or {}).items(): axs[0].annotate(name, (t, 1), (0, 2), xycoords=('data', 'axes fraction'), textcoords='offset points', ha='center', fontsize='small')
-    axs[-1].set(xlabel='time after the centroid time (s)', xlim=(0, max(tr.stats.endtime for tr in st)-zero))
+    for name, t in marks.items(): axs[0].annotate(name, (t, 1), (0, 2), xycoords=('data', 'axes fraction'), textcoords='offset points', ha='center', fontsize='small')
+    axs[-1].set(xlabel='time after the centroid time (s)', xlim=(0, end))
     fig.suptitle(title, fontsize='medium')
     return fig

@@ -128,6 +128,23 @@ def test_foreign_word_is_not_cut(tmp_path):
     with pytest.raises(ValueError, match='notes.txt, line 1'): append_verdict(path, 'E1', 'XX.A..LHZ', 1, 'Ann')
     assert path.read_text() == 'my notes, without an end of line'
 
+def test_twin_stores(tmp_path):
+    "The same person judges other traces of the same event and station: neither verdict hides the other, each is undone by itself"
+    path = tmp_path/'v.jsonl'
+    first, *_ = (append_verdict(path, 'E1', 'XX.A..LHZ', v, 'Ann', data=d) for v, d in ((1, 'a'), (3, 'b'), (2, 'b')))
+    live = lambda: read_verdicts(path).set_index('data').verdict.to_dict()
+    assert live() == dict(a=1, b=2)
+    undo_verdict(path, first['id'], 'Ann')
+    assert live() == dict(b=2)
+    merge_verdicts([path], tmp_path/'all.jsonl')
+    append_verdict(tmp_path/'all.jsonl', 'E1', 'XX.A..LHZ', 4, 'Ann', data='a')
+    assert read_verdicts(tmp_path/'all.jsonl').set_index('data').verdict.to_dict() == dict(a=4, b=2)
+
+@pytest.mark.parametrize('who', [*V.RESERVED, ' truth ', 'Truth', '\tMISFIT', 'Network'])
+def test_nobody_is_the_truth(tmp_path, who):
+    with pytest.raises(ValueError, match='no name of a person'): append_verdict(tmp_path/'v.jsonl', 'E1', 'XX.A..LHZ', 1, who)
+    assert not (tmp_path/'v.jsonl').exists()
+
 def test_kappa_by_hand(tmp_path):
     "Two people, ten pairs of two events: 4 times I and I, 3 times II and II, once I and II, twice II and I"
     path = tmp_path/'v.jsonl'

@@ -31,7 +31,7 @@ def misfit_settings(
     pairs,    # Dataset of pairs with a misfit
 )->dict:      # the attributes that `fwinb.misfit.add_misfit` writes, thresholds aside
     "How a misfit was measured"
-    return {k: v for k, v in pairs.attrs.items() if k.startswith('misfit_') and k != 'misfit_thresholds'}
+    return {k: v for k, v in pairs.attrs.items() if k.startswith('misfit_') and not k.startswith('misfit_thresholds')}
 
 def same_misfit(
     pairs,    # Dataset of pairs, with a misfit or without
@@ -348,15 +348,21 @@ def fidelity(
 def seed_halves(
     recall,        # (seed, teacher)
     base:int=0,    # column of the teacher that the others are compared with
+    pairs=None,    # (teacher,) how many pairs each speaks of; those of equal numbers scatter alike. None: all of them
     level:float=.95,
 )->np.ndarray:     # (3, teacher + 1), as in `teacher_table`: of recall, minus base, minus misfit; the last is the misfit; 0 with one seed
     "Half width of the interval over runs of training"
     seeds, n = np.shape(recall)
     out = np.zeros((3, n + 1))
     if seeds == 1: return out
-    f, rest = n*(seeds - 1), recall - np.mean(recall, 0)
-    out[[0, 2], :n] = student.ppf((1 + level)/2, f)*np.sqrt((rest**2).sum()/(f*seeds))    # pooled scatter; the misfit has none
-    if n > 1: out[1, :n] = seed_interval(recall, level)
+    alike = np.ones((n, n)) if pairs is None else np.equal.outer(pairs, pairs).astype(float)
+    f = alike.sum(1)*(seeds - 1)
+    v = alike@((recall - np.mean(recall, 0))**2).sum(0)/f/seeds                         # variance of a mean over the seeds, pooled
+    out[[0, 2], :n] = student.ppf((1 + level)/2, f)*np.sqrt(v)                           # the misfit has none
+    both, parts = v + v[base], v**2/f + v[base]**2/f[base]
+    out[1, :n] = student.ppf((1 + level)/2, np.divide(both**2, parts, out=np.ones(n), where=parts > 0))*np.sqrt(both)   # Welch
+    same = alike[base] > 0
+    if same.sum() > 1: out[1, :n][same] = seed_interval(np.asarray(recall)[:, same], level)
     out[1, base], out[1, n] = 0, out[0, base]
     return out
 
@@ -382,6 +388,7 @@ def teacher_table(
     precision:float=.95,
     resamples:int=200,
     seed:int=0,
+    pairs=None,          # teacher -> how many pairs it speaks of, see `seed_halves`
 )->pd.DataFrame:         # a row per teacher and for the misfit: recall, and its difference to the base and to the misfit, with low and high
     "What each teacher gives, with intervals over earthquakes and runs"
     names = [*scores, 'misfit itself']
@@ -392,7 +399,7 @@ def teacher_table(
         return np.stack([r, r - r[names.index(base)], r - r[-1]])
     arrays = np.asarray(usable, bool), np.asarray(misfit, float), *scores.values()
     value, (low, high) = f(*arrays), bootstrap_events(f, event, *arrays, resamples=resamples, seed=seed)
-    half = seed_halves(_each_recall(arrays[0], precision, *scores.values()), names.index(base))
+    half = seed_halves(_each_recall(arrays[0], precision, *scores.values()), names.index(base), pairs and [pairs[k] for k in scores])
     low, high = np.minimum(low, value - half), np.maximum(high, value + half)
     low[0], high[0] = low[0].clip(0), high[0].clip(max=1)                  # a recall is a share
     ends = ('', value), (' low', low), (' high', high)

@@ -6,7 +6,7 @@
 __all__ = ['figure_1', 'typical_pairs', 'figure_2', 'figure_3', 'study_curves', 'figure_4', 'figure_5', 'settled_by',
            'lacking_examples', 'figure_6', 'write_captions']
 
-# %% ../nbs/10_figures.ipynb #832803d4
+# %% ../nbs/10_figures.ipynb #3aa7b3f7
 from pathlib import Path
 import numpy as np, pandas as pd
 import matplotlib.pyplot as plt
@@ -20,7 +20,7 @@ from .resnet import ResNet1d, count_weights, plot_architecture
 from .sensitivity import plot_by_epoch, plot_sensitivity
 from .disagree import BORDER, examined, pick_examples, plot_right
 
-# %% ../nbs/10_figures.ipynb #112ba087
+# %% ../nbs/10_figures.ipynb #2de7393f
 def figure_1(
     station:str='IU.WAKE',  # NET.STA
     client='',              # data centre, see `record_or_synthetic`; '': our synthetic
@@ -34,7 +34,7 @@ def figure_1(
     kind = 'Our synthetic, a point source in PREM, not a record' if is_synthetic(st[0]) else 'Record'
     return fig, f"{kind}: displacement of the Sumatra-Andaman earthquake (2004-12-26, Global CMT 122604A) at {station}, {path['gcarc']:.0f}° away. Dotted: when P, S, Love and Rayleigh waves come in PREM, as far as they fall into the record."
 
-# %% ../nbs/10_figures.ipynb #2235c635
+# %% ../nbs/10_figures.ipynb #788aa53e
 def typical_pairs(
     pairs,              # Dataset of graded pairs
     per_class:int=2,    # of each class
@@ -52,7 +52,7 @@ def typical_pairs(
             near.remove(i); shown.add(pairs.event.values[i]); out[k].append(int(i))
     return out
 
-# %% ../nbs/10_figures.ipynb #b2e6ec8c
+# %% ../nbs/10_figures.ipynb #1ccf1eb9
 def figure_2(
     pairs,            # Dataset of graded pairs
     per_class:int=2,  # pairs of each class
@@ -78,14 +78,14 @@ def _plot_label(ax, pair):
     ax.set_ylabel(f'u ({unit})', fontsize='small'); ax.tick_params(labelsize='small')
     ax.set_title(f'$\\chi$ = {pair.misfit.item():.2f}   {pair.distance_deg.item():.0f}°, {pair.event_depth_km.item():.0f} km, Mw {pair.event_magnitude.item():.1f}', fontsize='small')
 
-# %% ../nbs/10_figures.ipynb #39e41b3f
+# %% ../nbs/10_figures.ipynb #573d544f
 def figure_3(
 )->tuple: # the figure and its caption
     "The study's network"
     net = ResNet1d()
     return plot_architecture(net).figure, f"The network, drawn from its modules: {count_weights(net):,} weights. A plus joins a block with its shortcut."
 
-# %% ../nbs/10_figures.ipynb #187d3af4
+# %% ../nbs/10_figures.ipynb #95b055c1
 def study_curves(
     history:pd.DataFrame, # split, epoch, train_loss, valid_loss, accuracy
 )->pd.DataFrame:          # the same as one axis of a sweep
@@ -114,7 +114,7 @@ def figure_5(
     return plot_sensitivity(table, changes), (f"Accuracy, mean over the last third of {base.epochs:.0f} epochs of {base['pairs']:,} pairs (black: mean over {table.seed.nunique()} seeds; grey: single runs; red: change against the ringed reference on the test pairs that all values share, with its 95 % interval) and processor seconds per epoch (blue, dashed), "
                                              f"{base.npts:.0f} samples of a trace where nothing else is said.")
 
-# %% ../nbs/10_figures.ipynb #9a670352
+# %% ../nbs/10_figures.ipynb #0a29ee23
 def settled_by(
     pairs,  # Dataset of judged pairs
 )->str:     # 'verdict', 'truth', or '' if nobody can
@@ -133,7 +133,7 @@ def lacking_examples(
     lost = [k for k in BORDER if not ((table.kind == k) & (table.side == 'network')).any()]
     return f"of {len(table)} disagreements across the border, none of the kind {' and none of the kind '.join(map(repr, lost))} is settled for the network" if lost else ''
 
-# %% ../nbs/10_figures.ipynb #a34bf8cf
+# %% ../nbs/10_figures.ipynb #cc1d743d
 def figure_6(
     pairs,            # Dataset of judged pairs, with truth or verdicts
     by:str='truth',   # or 'verdict': who settles it
@@ -144,7 +144,7 @@ def figure_6(
     settles = "the truth of simulated pairs settles" if by == 'truth' else f"people's verdicts ({pairs.attrs.get('examiner', 'a person')}) settle"
     return plot_right(pairs, rows, by), f"Two disagreements of the misfit's grade and the network ({pairs.attrs['model']!r}) that {settles} for the network, the most suspicious of each kind. The classes of the truth end at linear errors of .5, .7 and .9; below .7 a pair is usable."
 
-# %% ../nbs/10_figures.ipynb #2b645fce
+# %% ../nbs/10_figures.ipynb #ab784e7a
 def write_captions(
     captions:dict, # file name of a figure without ending -> caption
     path,          # Markdown file

@@ -401,7 +401,7 @@ def teacher_table(
     value, (low, high) = f(*arrays), bootstrap_events(f, event, *arrays, resamples=resamples, seed=seed)
     half = seed_halves(_each_recall(arrays[0], precision, *scores.values()), names.index(base), pairs and [pairs[k] for k in scores])
     low, high = np.minimum(low, value - half), np.maximum(high, value + half)
-    low[0], high[0] = low[0].clip(0), high[0].clip(max=1)                  # a recall is a share
+    low, high = low.clip(np.array([[0], [-1], [-1]])), high.clip(max=1)    # a recall is a share
     ends = ('', value), (' low', low), (' high', high)
     return pd.DataFrame({f'{k}{end}': x[i] for i, k in enumerate(('recall', f'minus {base}', 'minus misfit')) for end, x in ends}, index=pd.Index(names, name='teacher'))
 

@@ -462,8 +462,11 @@ def plot_by_epoch(
             for ax, k, scale in ((top, 'accuracy', 100), (bottom, 'valid_loss', 1)): ax.fill_between(x, scale*least[k], scale*most[k], color=color, alpha=.15, lw=0)
         top.legend(title=AXIS_NAMES[axis], frameon=False, fontsize=7, title_fontsize=7, loc='lower right', ncols=2)
         bottom.set(xlabel='epoch', yscale='log')
-        bottom.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5))); bottom.yaxis.set_major_formatter('{x:g}'); bottom.yaxis.set_minor_formatter(NullFormatter())
+        wide = np.ptp(np.log10(bottom.get_ylim())) > 2.5                       # too many decades to name 2 and 5
+        bottom.yaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5))); bottom.yaxis.set_major_formatter('{x:g}'); bottom.yaxis.set_minor_formatter(NullFormatter())
         bottom.xaxis.get_major_locator().set_params(integer=True)
+    low, high = panels[0,0].get_ylim()
+    panels[0,0].set_ylim(low - .2*(high - low))                                 # room for the legends
     for ax, name in zip(panels[:,0], ('accuracy (%)', 'turning points (%)', 'cross-entropy')): ax.set_ylabel(name)
     for ax in panels.flat: ax.spines[['top', 'right']].set_visible(False); ax.grid(color='.92', lw=.5)
     return fig

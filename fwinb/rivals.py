@@ -212,6 +212,7 @@ def fit_network(
     batch:int=64,
     lr:float=3e-3,        # the highest of the cycle
     narrow:int=1,         # channels are divided by this
+    bf16:bool=False,      # the network in bfloat16
 )->np.ndarray:            # (m, 4) probability of each class
     "Train a network and forecast"
     if kind not in NETWORKS: raise ValueError(f'kind is {kind!r}, not one of {list(NETWORKS)}')
@@ -222,7 +223,7 @@ def fit_network(
     aside = np.isin(event, np.random.default_rng(seed).permutation(names)[:max(1, len(names)//10)])
     labels = np.asarray(classes).astype(str)
     dls = index_loaders(x, labels, np.flatnonzero(~aside), np.flatnonzero(aside), ['1', '2', '3', '4'], bs=batch, seed=seed)
-    fit(make_learner(dls, model), epochs, lr, schedule='one_cycle', progress=False)
+    fit(make_learner(dls, model, bf16=bf16), epochs, lr, schedule='one_cycle', progress=False)
     return predict_proba(model, x_test)
 
 # %% ../nbs/06_rivals.ipynb #2dfe42c8

@@ -20,11 +20,10 @@ from sklearn.isotonic import IsotonicRegression
 from .pairs import RECORD_LENGTH, atomic_path
 from .misfit import add_misfit, bootstrap_events, misfit_grid
 from .truth import recall_at_precision
-from .resnet import build_model
-from .rivals import NETWORKS
+from .rivals import fit_network
 from .scores import truth_class, usable_probability
 from .sensitivity import seed_interval
-from .train import fit, index_loaders, make_learner, predict_proba, seed_everything, target_classes
+from .train import target_classes
 
 # %% ../nbs/08_teachers.ipynb #6acb820f
 def misfit_settings(
@@ -221,13 +220,8 @@ def teach(
     "Train the study's network and forecast"
     used, names = np.flatnonzero(classes), np.unique(event[np.flatnonzero(classes)])
     if len(names) < 2: raise ValueError(f'{len(used)} pairs of {len(names)} event are too few to train on')
-    seed_everything(seed)
-    aside = np.isin(event[used], np.random.default_rng(seed).permutation(names)[:max(1, len(names)//10)])
-    model = build_model('ResNet1d', c_in=x.shape[1], classes=4, filters=tuple(w//setting.narrow for w in NETWORKS['ResNet1d'][1]))
-    dls = index_loaders(x, classes.astype(str), used[~aside], used[aside], ['1', '2', '3', '4'], bs=setting.batch, seed=seed)
-    epochs = setting.epochs*len(x)//len(used)
-    fit(make_learner(dls, model, bf16=setting.bf16), min(epochs, setting.most*setting.epochs), setting.lr, schedule='one_cycle', progress=False)
-    return predict_proba(model, x_test)
+    epochs = min(setting.epochs*len(x)//len(used), setting.most*setting.epochs)
+    return fit_network('ResNet1d', x[used], classes[used], event[used], x_test, seed, epochs, setting.batch, setting.lr, setting.narrow, setting.bf16)
 
 # %% ../nbs/08_teachers.ipynb #d1db99d1
 VERSION = 1   # of what `teach` does; names of files of version 1 do not carry it

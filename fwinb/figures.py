@@ -6,11 +6,11 @@
 __all__ = ['figure_1', 'typical_pairs', 'figure_2', 'figure_3', 'study_curves', 'figure_4', 'figure_5', 'settled_by',
            'lacking_examples', 'figure_6', 'write_captions']
 
-# %% ../nbs/10_figures.ipynb #3aa7b3f7
+# %% ../nbs/10_figures.ipynb #ebb22dde
 from pathlib import Path
 import numpy as np, pandas as pd
 import matplotlib.pyplot as plt
-from .pairs import RECORD_LENGTH, ROMAN, atomic_path, check_pairs, length_unit, save_fig, share_path
+from .pairs import ROMAN, atomic_path, check_pairs, plot_pair
 from .toroidal import arrival_times, is_synthetic, plot_record, record_or_synthetic, record_title, sumatra_event, toroidal_modes
 from .preprocess import read_source
 from .earth import prem_modes
@@ -20,7 +20,7 @@ from .resnet import ResNet1d, count_weights, plot_architecture
 from .sensitivity import plot_by_epoch, plot_sensitivity
 from .disagree import BORDER, examined, pick_examples, plot_right
 
-# %% ../nbs/10_figures.ipynb #2de7393f
+# %% ../nbs/10_figures.ipynb #a9aa26d0
 def figure_1(
     station:str='IU.WAKE',  # NET.STA
     client='',              # data centre, see `record_or_synthetic`; '': our synthetic
@@ -34,7 +34,7 @@ def figure_1(
     kind = 'Our synthetic, a point source in PREM, not a record' if is_synthetic(st[0]) else 'Record'
     return fig, f"{kind}: displacement of the Sumatra-Andaman earthquake (2004-12-26, Global CMT 122604A) at {station}, {path['gcarc']:.0f}° away. Dotted: when P, S, Love and Rayleigh waves come in PREM, as far as they fall into the record."
 
-# %% ../nbs/10_figures.ipynb #788aa53e
+# %% ../nbs/10_figures.ipynb #656bee7e
 def typical_pairs(
     pairs,              # Dataset of graded pairs
     per_class:int=2,    # of each class
@@ -52,7 +52,7 @@ def typical_pairs(
             near.remove(i); shown.add(pairs.event.values[i]); out[k].append(int(i))
     return out
 
-# %% ../nbs/10_figures.ipynb #1ccf1eb9
+# %% ../nbs/10_figures.ipynb #1a7cb9c8
 def figure_2(
     pairs,            # Dataset of graded pairs
     per_class:int=2,  # pairs of each class
@@ -71,21 +71,18 @@ def figure_2(
 
 def _plot_label(ax, pair):
     "One pair under its misfit"
-    w = pair.waveform.values
-    scale, unit = length_unit(np.abs(w).max())
-    for y, color, lw, name in zip(w, ('black', 'tab:red'), (1.2, .9), ('observed', 'synthetic')): ax.plot(pair.time, y/scale, color=color, lw=lw, label=name)
-    ax.set(xlim=(0, RECORD_LENGTH), xticks=np.arange(0, RECORD_LENGTH+1, 300))
-    ax.set_ylabel(f'u ({unit})', fontsize='small'); ax.tick_params(labelsize='small')
-    ax.set_title(f'$\\chi$ = {pair.misfit.item():.2f}   {pair.distance_deg.item():.0f}°, {pair.event_depth_km.item():.0f} km, Mw {pair.event_magnitude.item():.1f}', fontsize='small')
+    plot_pair(pair, ax, labels=False)
+    ax.tick_params(labelsize='small'); ax.yaxis.label.set_size('small')
+    ax.set_title(f'$\chi$ = {pair.misfit.item():.2f}   {pair.distance_deg.item():.0f}°, {pair.event_depth_km.item():.0f} km, Mw {pair.event_magnitude.item():.1f}', fontsize='small')
 
-# %% ../nbs/10_figures.ipynb #573d544f
+# %% ../nbs/10_figures.ipynb #4b9da36f
 def figure_3(
 )->tuple: # the figure and its caption
     "The study's network"
     net = ResNet1d()
     return plot_architecture(net).figure, f"The network, drawn from its modules: {count_weights(net):,} weights. A plus joins a block with its shortcut."
 
-# %% ../nbs/10_figures.ipynb #95b055c1
+# %% ../nbs/10_figures.ipynb #75f38fc6
 def study_curves(
     history:pd.DataFrame, # split, epoch, train_loss, valid_loss, accuracy
 )->pd.DataFrame:          # the same as one axis of a sweep
@@ -114,7 +111,7 @@ def figure_5(
     return plot_sensitivity(table, changes), (f"Accuracy, mean over the last third of {base.epochs:.0f} epochs of {base['pairs']:,} pairs (black: mean over {table.seed.nunique()} seeds; grey: single runs; red: change against the ringed reference on the test pairs that all values share, with its 95 % interval) and processor seconds per epoch (blue, dashed), "
                                              f"{base.npts:.0f} samples of a trace where nothing else is said.")
 
-# %% ../nbs/10_figures.ipynb #0a29ee23
+# %% ../nbs/10_figures.ipynb #ccd8ea12
 def settled_by(
     pairs,  # Dataset of judged pairs
 )->str:     # 'verdict', 'truth', or '' if nobody can
@@ -133,7 +130,7 @@ def lacking_examples(
     lost = [k for k in BORDER if not ((table.kind == k) & (table.side == 'network')).any()]
     return f"of {len(table)} disagreements across the border, none of the kind {' and none of the kind '.join(map(repr, lost))} is settled for the network" if lost else ''
 
-# %% ../nbs/10_figures.ipynb #cc1d743d
+# %% ../nbs/10_figures.ipynb #51822a92
 def figure_6(
     pairs,            # Dataset of judged pairs, with truth or verdicts
     by:str='truth',   # or 'verdict': who settles it
@@ -144,7 +141,7 @@ def figure_6(
     settles = "the truth of simulated pairs settles" if by == 'truth' else f"people's verdicts ({pairs.attrs.get('examiner', 'a person')}) settle"
     return plot_right(pairs, rows, by), f"Two disagreements of the misfit's grade and the network ({pairs.attrs['model']!r}) that {settles} for the network, the most suspicious of each kind. The classes of the truth end at linear errors of .5, .7 and .9; below .7 a pair is usable."
 
-# %% ../nbs/10_figures.ipynb #ab784e7a
+# %% ../nbs/10_figures.ipynb #75484560
 def write_captions(
     captions:dict, # file name of a figure without ending -> caption
     path,          # Markdown file

@@ -36,7 +36,7 @@ figures: $(STAMP) ## the study's figures 1 to 6 -> figures/, from the tables tha
 	$(THREADS) $(BIN)/fwinb-report figures --out runs/figures
 	$(KEEP_FIGURES)
 
-paper: $(STAMP) ## the study's 27,489 pairs, simulated, and everything else anew -> runs/paper, figures/; a day of one core
+paper: $(STAMP) ## the study's 27,489 pairs, simulated, and everything else anew -> runs/paper, figures/; many hours
 	$(THREADS) $(BIN)/fwinb-report paper --out runs/paper
 	$(KEEP_FIGURES)
 

@@ -14,7 +14,8 @@ from obspy.core.inventory import Channel, Network, Response, Site, Station
 from obspy.signal.spectral_estimation import get_nlnm
 from fwinb.earth import displacement, prem_modes, write_synthetics
 from fwinb.pairs import path_geometry, save_pairs
-from fwinb.preprocess import index_folder, moment_magnitude, preprocess_folder, scalar_moment
+from fwinb.events import moment_magnitude, scalar_moment
+from fwinb.preprocess import index_folder, preprocess_folder
 
 SEED = 20
 SAMPLE = Path(__file__).parent/'sample'

@@ -8,7 +8,7 @@ __all__ = ['RADIUS', 'GRAVITATION', 'F_REF_MHZ', 'PREM', 'DEGREE', 'F_MIN_MHZ', 
            'element_rows', 'solid_stiffness', 'fluid_rows', 'fluid_stiffness', 'loss_matrix', 'potential_rows',
            'System', 'assemble', 'degree_matrix', 'translation', 'modes_of_degree', 'Modes', 'solve_modes', 'cache_dir',
            'cached_arrays', 'prem_modes', 'eigenfunctions_at', 'legendre_table', 'excitation', 'cosine_band',
-           'displacement', 'half_duration', 'station_coordinates', 'synthesize', 'write_synthetics']
+           'displacement', 'station_coordinates', 'synthesize', 'write_synthetics']
 
 # %% ../nbs/03_earth.ipynb #b3770b4a
 import hashlib, os, zipfile
@@ -24,8 +24,9 @@ from platformdirs import user_cache_dir
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
+from .events import half_duration, read_source
+from .files import safe_names
 from .pairs import atomic_path, path_geometry
-from .preprocess import find_mechanism, read_source, scalar_moment
 
 # %% ../nbs/03_earth.ipynb #bf14e902
 RADIUS = 6371e3        # of the Earth, m
@@ -468,14 +469,6 @@ def _oscillation(modes, t):
 # %% ../nbs/03_earth.ipynb #b934fbd0
 SYN_CHANNEL = 'LXZ'  # SEED: one sample per second, synthetic, vertical
 
-def half_duration(
-    event, # obspy Event
-)->float:  # s
-    "Half the catalogue's source duration, or from the scalar moment by Global CMT's rule 2.26e-6 M0^(1/3)"
-    source, mechanism = read_source(event), find_mechanism(event)
-    stf = mechanism.moment_tensor.source_time_function
-    return stf.duration/2 if stf and stf.duration is not None else 2.26e-6*float(scalar_moment(source.tensor))**(1/3)
-
 # %% ../nbs/03_earth.ipynb #d583d52c
 def station_coordinates(
     stations,  # obspy Inventory, or a mapping from 'NET.STA' to (latitude, longitude)
@@ -520,11 +513,11 @@ def write_synthetics(
     dt:float=1., # sample interval, s
 )->pd.DataFrame: # one row per event: traces written, or why there are none
     "Synthetics for every event at every station, as SAC files"
-    rows = []
+    rows, folders = [], safe_names(name for name, _ in events)
     for name, event in events:
         try: st = synthesize(event, inventory, modes, dt=dt)
         except ValueError as e: rows.append(dict(event=name, traces=0, reason=str(e))); continue
         for tr in st:
-            with atomic_path(Path(folder)/name.replace('/', '_')/f'{tr.stats.network}.{tr.stats.station}.{SYN_CHANNEL}.sac') as tmp: tr.write(str(tmp), 'SAC')
+            with atomic_path(Path(folder)/folders[name]/f'{tr.stats.network}.{tr.stats.station}.{SYN_CHANNEL}.sac') as tmp: tr.write(str(tmp), 'SAC')
         rows.append(dict(event=name, traces=len(st), reason=''))
     return pd.DataFrame(rows, columns=['event','traces','reason'])

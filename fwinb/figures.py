@@ -12,7 +12,7 @@ import numpy as np, pandas as pd
 import matplotlib.pyplot as plt
 from .pairs import ROMAN, atomic_path, check_pairs, plot_pair
 from .toroidal import arrival_times, is_synthetic, plot_record, record_or_synthetic, record_title, sumatra_event, toroidal_modes
-from .preprocess import read_source
+from .events import read_source
 from .earth import prem_modes
 from .misfit import GRADE_COLORS
 from .truth import STUDY_SUBSET, STUDY_TEST

@@ -6,7 +6,8 @@
 __all__ = ['RECORD_LENGTH', 'NPTS', 'TRACES', 'TENSOR', 'CLASSES', 'FORMAT', 'SCHEMA', 'ROMAN', 'UNITS', 'Variable',
            'schema_table', 'geocentric_latitude', 'path_geometry', 'sample_times', 'build_pairs', 'as_variable',
            'check_pairs', 'pair_name', 'walk_files', 'atomic_path', 'save_pairs', 'pair_encoding', 'check_target',
-           'seal_store', 'open_pairs', 'share_path', 'length_unit', 'plot_pair', 'pair_title', 'plot_pairs', 'save_fig']
+           'seal_store', 'open_pairs', 'locked', 'share_path', 'draw_coast', 'length_unit', 'plot_pair', 'pair_title',
+           'plot_pairs', 'save_fig']
 
 # %% ../nbs/00_pairs.ipynb #e4291317
 import json, os, secrets, shutil
@@ -320,6 +321,21 @@ def _load_small(ds):
     small = {k: v for k,v in ds.variables.items() if k != 'waveform'}
     return ds.assign({k: (v.dims, v.values.astype(object) if v.dtype.kind in 'UT' else v.values, v.attrs) for k,v in small.items()})
 
+# %% ../nbs/00_pairs.ipynb #c17b14bd
+@contextmanager
+def locked(
+    folder,   # made if it is not there
+    who:str,  # name of the program, for the message
+):
+    "Refuse a second program in the same folder at the same time; the lock ends with the block, or with the process"
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with open(Path(folder)/'.lock', 'w') as lock:
+        if os.name != 'nt':                                # Windows has no flock
+            import fcntl
+            try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as e: raise ValueError(f'another {who} is running in {folder}') from e
+        yield
+
 # %% ../nbs/00_pairs.ipynb #a915d0c1
 def share_path(
     *parts:str, # below the top level, such as 'data', 'sample'
@@ -329,6 +345,16 @@ def share_path(
     for top in (package/'_share', package.parent):
         if (path := top.joinpath(*parts)).exists(): return path
     raise FileNotFoundError(f"{'/'.join(parts)} is neither in {package/'_share'} nor in {package.parent}")
+
+# %% ../nbs/00_pairs.ipynb #be1ed4a6
+def draw_coast(
+    ax, # axes to draw on
+):      # the axes
+    "Coast on cells of two degrees, equal degrees, and labelled axes"
+    elevation = np.loadtxt(share_path('data', 'facts', 'crust2_elevation.csv'), delimiter=',')
+    ax.contour(np.arange(-179, 180, 2), np.arange(89, -90, -2), elevation, levels=[0], colors='0.35', linewidths=.5)
+    ax.set(xlim=(-180, 180), ylim=(-90, 90), aspect='equal', xticks=range(-180, 181, 60), yticks=range(-90, 91, 30), xlabel='longitude (°)', ylabel='latitude (°)')
+    return ax
 
 # %% ../nbs/00_pairs.ipynb #acbb3d28
 ROMAN = dict(enumerate(('not graded', *(f'Class {c}' for c in CLASSES))))

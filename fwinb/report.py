@@ -4,19 +4,18 @@
 
 # %% auto #0
 __all__ = ['ENGINES', 'STYLE', 'PACKAGES', 'Stage', 'notebook_parameters', 'load_preset', 'imported_modules', 'stage_inputs',
-           'stage_key', 'output_list', 'finished', 'is_fresh', 'StageFailed', 'run_stage', 'last_words', 'locked',
-           'run_report', 'abridge', 'math_as_html', 'write_report', 'software_versions', 'main']
+           'stage_key', 'output_list', 'finished', 'is_fresh', 'StageFailed', 'run_stage', 'last_words', 'run_report',
+           'abridge', 'math_as_html', 'write_report', 'software_versions', 'main']
 
 # %% ../nbs/10_report.ipynb #e2ca47b6
 import argparse, ast, difflib, hashlib, html, json, os, platform, re, shutil, subprocess, sys, tempfile, time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
 import nbformat, yaml
 
-from .pairs import atomic_path, share_path, walk_files
+from .pairs import atomic_path, locked, share_path, walk_files
 
 # %% ../nbs/10_report.ipynb #ce050ce3
 @dataclass
@@ -198,20 +197,6 @@ def last_words(
     outputs = next((c.outputs for c in reversed(nb.cells) if c.cell_type == 'code'), [])
     return ' '.join(''.join(o.text for o in outputs if o.output_type == 'stream' and o.name == 'stdout').split())
 
-# %% ../nbs/10_report.ipynb #f1d38aee
-@contextmanager
-def locked(
-    out, # folder of the run; made if it is not there
-):
-    "Refuse a second report in the same folder at the same time; the lock ends with the block, or with the process"
-    Path(out).mkdir(parents=True, exist_ok=True)
-    with open(Path(out)/'.lock', 'w') as lock:
-        if os.name != 'nt':                                # Windows has no flock
-            import fcntl
-            try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as e: raise ValueError(f'another fwinb-report is running in {out}') from e
-        yield
-
 # %% ../nbs/10_report.ipynb #faaf0335
 def run_report(
     preset:str,       # 'quick', 'paper', or a YAML file
@@ -224,7 +209,7 @@ def run_report(
     out, stages = Path(out), load_preset(preset, out, data)
     names = [s.name for s in stages]
     if start and start not in names: raise ValueError(f'there is no stage {start!r}; the preset has {names}')
-    with locked(out):
+    with locked(out, 'fwinb-report'):
         first = names.index(start) if start else len(names)
         rows = [_walk(stage, out, f'[{i+1}/{len(stages)}] {stage.name}', i >= first, say) for i, stage in enumerate(stages)]
         return write_report(out, preset, rows)

@@ -6,8 +6,8 @@
 __all__ = ['ASDF', 'ASDF_ENTRY', 'RECORDS', 'LEDGER', 'FACTS', 'PLACE', 'PAGE', 'open_asdf', 'record_tag', 'index_asdf',
            'index_records', 'Archive', 'index_observed', 'index_given', 'index_archive', 'read_near', 'prem_synthetics',
            'given_synthetic', 'ledger_row', 'event_pairs', 'near_records', 'as_ledger', 'EventFailed', 'describe_event',
-           'describe_block', 'run_tasks', 'refusal', 'decide_pairs', 'join_ledger', 'select', 'safe_name',
-           'stations_folder', 'station_lines', 'write_selection', 'summary', 'main']
+           'describe_block', 'run_tasks', 'refusal', 'decide_pairs', 'join_ledger', 'select', 'stations_folder',
+           'station_lines', 'write_selection', 'summary', 'main']
 
 # %% ../nbs/06_select.ipynb #5139b8df
 import argparse, os, re, signal, sys, threading
@@ -26,9 +26,11 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from .earth import prem_modes, synthesize
+from .events import Rejected, centroid, event_place, name_events, read_source
+from .exchange import station_line
+from .files import kind_of_file, read_events, read_records, read_stations, refuse_dtd, safe_name
 from .pairs import CLASSES, RECORD_LENGTH, atomic_path, open_pairs, walk_files
-from .preprocess import (BANDS, PAD, SENSORS, Rejected, centroid, find_instrument, index_synthetics, is_vertical, kind_of_file, load_synthetic, make_pair,
-    name_events, read_asdf, read_events, read_records, read_source, read_stations, window_of)
+from .preprocess import PAD, find_instrument, index_synthetics, is_vertical, load_synthetic, make_pair, preference, read_asdf, window_of
 from .selector import classify, decide, describe, limits_for, load_model
 
 # %% ../nbs/06_select.ipynb #590e1b26
@@ -55,12 +57,21 @@ def record_tag(
     return raw[0] if raw else ''
 
 # %% ../nbs/06_select.ipynb #a4c17bb6
+def _check_xml(path):
+    "Raise `Rejected` if the XML in an ASDF file must not be opened"
+    import h5py
+    with h5py.File(path, 'r') as f:
+        inside = [f.get('QuakeML'), *(g.get('StationXML') for g in f.get('Waveforms', {}).values())]
+        for x in inside:
+            if x is not None: refuse_dtd(x[()].tobytes())
+
 def index_asdf(
     path, # an ASDF file
 )->tuple[list,Inventory,list]: # rows of `RECORDS`, metadata, Events
     "What an ASDF file holds, by its table of contents"
     rows, inventory = [], Inventory()
     with open_asdf(path) as ds:
+        _check_xml(path)
         for code in ds.waveforms.list():
             found = ds.waveforms[code]
             if 'StationXML' in found: inventory += found.StationXML
@@ -219,11 +230,6 @@ def ledger_row(
     return dict(zip(LEDGER, (event, station, 'kept', 'ok', what.remark, np.nan, names))) | more
 
 # %% ../nbs/06_select.ipynb #4bf10ad7
-def _preference(station):
-    "Sort key: verticals of seismometers first, long periods first"
-    code = station.split('.')[-1]
-    return not is_vertical(station), SENSORS.find(code[1:2]), BANDS.find(code[:1]) % 99, code
-
 def _place(inventory, station, time):
     "Elevation and depth of burial of a channel, m"
     net, sta, loc, cha = station.split('.')
@@ -264,7 +270,7 @@ def near_records(
 def _sensor_pairs(sensor, read, find, source, inventory, row, pairs, rows):
     "Append to `pairs` and `rows` what becomes of the channels of one sensor"
     (traces, broken), best = read, ''
-    for station in sorted(set(sensor.station), key=_preference):
+    for station in sorted(set(sensor.station), key=preference):
         files = sensor.path[sensor.station == station]
         try:
             if best and is_vertical(station): raise Rejected('other band', f'{best} is kept', station)
@@ -414,12 +420,9 @@ def _plan(obs, syn, events, inventory, skip, block=256):
 
 def _without_event(archive):
     "Rows for records that no event happens in"
-    zeros, rows = [], []
-    for _, event in archive.events:
-        try: zeros.append(centroid(event)[0].time.timestamp)
-        except Rejected: continue                                        # `event_pairs` says so
+    zeros, rows = np.array([place.time.timestamp for _, event in archive.events if (place := event_place(event))]), []   # `event_pairs` names the others
     for station, g in archive.records.groupby('station'):
-        alone = [not np.any((a < np.array(zeros)+RECORD_LENGTH) & (b > np.array(zeros))) for a, b in zip(g.start, g.end)]
+        alone = [not np.any((a < zeros+RECORD_LENGTH) & (b > zeros)) for a, b in zip(g.start, g.end)]
         for r in g[alone].itertuples(): rows.append(ledger_row('', station, Rejected('no event', f'it lasts from {UTCDateTime(r.start)} to {UTCDateTime(r.end)}'), [r.path], archive.top))
     return rows
 
@@ -449,12 +452,6 @@ def select(
     return join_ledger(ledger, decided)
 
 # %% ../nbs/06_select.ipynb #f197d426
-def safe_name(
-    name:str, # of an event or a station
-)->str:       # letters, digits, '-', '_' and '.', at most 80; no path
-    "A name that is safe as a file name"
-    return re.sub(r'[^A-Za-z0-9_.-]+', '_', name).strip('._')[:80] or 'event'
-
 def stations_folder(
     out, # the table
 )->Path: # for SELECTION.csv: SELECTION_stations
@@ -473,8 +470,8 @@ def station_lines(
     "Accepted stations as lines of SPECFEM's STATIONS, each station once"
     lines = {}
     for r in accepted.itertuples():
-        net, sta = (re.sub(r'\s+', '_', x) or '--' for x in r.station.split('.')[:2])
-        lines.setdefault((net, sta), f'{sta:<8} {net:<4} {r.station_latitude:12.6f} {r.station_longitude:12.6f} {r.elevation_m:8.1f} {r.burial_m:8.1f}')
+        net, sta = (re.sub(r'[^A-Za-z0-9_-]+', '_', x) or '--' for x in r.station.split('.')[:2])
+        lines.setdefault((net, sta), station_line(f'{net}.{sta}', r.station_latitude, r.station_longitude, r.elevation_m, r.burial_m))
     return [lines[k] for k in sorted(lines)]
 
 def write_selection(
@@ -533,6 +530,6 @@ def main(
     except (ValueError, OSError, ImportError) as e: return fail(e, 2)
     except KeyboardInterrupt: return fail('interrupted; nothing was written', 130)
     try: folder = write_selection(table, a.out)
-    except OSError as e: return fail(f'the table could not be written: {e}', 1)
+    except (ValueError, OSError) as e: return fail(f'the table could not be written: {e}', 1)
     print(summary(table), f'table: {a.out}; stations: {folder}', sep='\n', flush=True)
     return 0 if (table.decision != 'dropped').any() else fail('not a single pair: the column `reason` says why', 1)

@@ -17,8 +17,8 @@ from scipy.spatial.transform import Rotation
 from tqdm.auto import tqdm
 
 from .noise import apply_defect, defect_rates, draw_record_defects, draw_station_state, model_noise, recorded_noise, station_level
-from .pairs import NPTS, atomic_path, build_pairs, check_target, open_pairs, pair_encoding, path_geometry, seal_store, share_path
-from .structure import (FREQUENCY, LATITUDE, LONGITUDE, Basis, Earth, branch_seismograms, draw_coast, great_circle, harmonics, linear_effect, mode_basis, open_earth,
+from .pairs import NPTS, atomic_path, build_pairs, check_target, draw_coast, open_pairs, pair_encoding, path_geometry, seal_store, share_path
+from .structure import (FREQUENCY, LATITUDE, LONGITUDE, Basis, Earth, branch_seismograms, great_circle, harmonics, linear_effect, mode_basis, open_earth,
                              path_average, perturb, random_earth, seeded)
 
 # %% ../nbs/04_simulate.ipynb #b618f39a

@@ -6,9 +6,9 @@
 __all__ = ['SOLID', 'LATITUDE', 'LONGITUDE', 'FLOOR', 'DEGREES', 'FREQUENCY', 'SHELLS', 'VP_OF_VS', 'RHO_OF_VS', 'STRENGTH',
            'CORNER', 'RESEMBLE', 'FAMILIES', 'PADDING', 'crust_types', 'crust_map', 'solid_element', 'rock', 'rayleigh',
            'crust_dispersion', 'crust_velocity', 'faster', 'shell_matrices', 'mode_kernels', 'harmonics', 'seeded',
-           'random_mantle', 'Earth', 'family_of', 'make_earth', 'random_earth', 'plot_map', 'draw_coast', 'save_earth',
-           'open_earth', 'great_circle', 'path_average', 'Basis', 'mode_basis', 'branch_seismograms', 'perturb',
-           'linear_effect', 'exact_sum']
+           'random_mantle', 'Earth', 'family_of', 'make_earth', 'random_earth', 'plot_map', 'save_earth', 'open_earth',
+           'great_circle', 'path_average', 'Basis', 'mode_basis', 'branch_seismograms', 'perturb', 'linear_effect',
+           'exact_sum']
 
 # %% ../nbs/03_structure.ipynb #f580cfc8
 from functools import lru_cache
@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from .earth import (DEGREE, F_REF_MHZ, GRAVITATION, PREM, RADIUS, Medium, Modes, assemble, cached_arrays, cosine_band, element_rows, excitation,
                          gravity_at, is_fluid, medium, modes_of_degree, prem_modes, solid_stiffness)
-from .pairs import atomic_path, geocentric_latitude, sample_times, share_path
+from .pairs import atomic_path, draw_coast, geocentric_latitude, sample_times, share_path
 from .preprocess import BAND
 
 # %% ../nbs/03_structure.ipynb #bc5e45ef
@@ -282,12 +282,6 @@ def plot_map(
     image = ax.pcolormesh(LONGITUDE, LATITUDE, values, cmap='RdBu', vmin=-limit, vmax=limit, rasterized=True)
     draw_coast(ax)
     plt.colorbar(image, ax=ax, label=label, shrink=.8)
-    return ax
-
-def draw_coast(ax):
-    "Coast, equal degrees, and labelled axes"
-    ax.contour(LONGITUDE, LATITUDE, crust_map()[1], levels=[0], colors='0.35', linewidths=.5)
-    ax.set(xlim=(-180, 180), ylim=(-90, 90), aspect='equal', xticks=range(-180, 181, 60), yticks=range(-90, 91, 30), xlabel='longitude (°)', ylabel='latitude (°)')
     return ax
 
 # %% ../nbs/03_structure.ipynb #f4be6243

@@ -25,10 +25,11 @@ from obspy.taup import TauPyModel
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
-from .earth import (DEGREE, F_MIN_MHZ, F_REF_MHZ, PREM, RADIUS, TOP, Modes, cosine_band, eigenfunctions_at, element_rows, half_duration,
+from .earth import (DEGREE, F_MIN_MHZ, F_REF_MHZ, PREM, RADIUS, TOP, Modes, cosine_band, eigenfunctions_at, element_rows,
                          legendre_table, medium, prem_modes, station_coordinates)
+from .events import centroid, half_duration, moment_magnitude, read_source, scalar_moment
 from .pairs import RECORD_LENGTH, length_unit, path_geometry, share_path
-from .preprocess import PAD, band_limited, centroid, contiguous, displacement_response, moment_magnitude, read_source, scalar_moment
+from .preprocess import PAD, band_limited, contiguous, displacement_response
 
 # %% ../nbs/03_toroidal.ipynb #8f83c8d8
 MANTLE = PREM[2:] # the solid shell above the core: mantle and crust

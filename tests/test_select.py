@@ -5,8 +5,9 @@ import numpy as np, obspy, pandas as pd, pytest
 
 pytest.importorskip('fwinb.selector')
 from fwinb.earth import prem_modes
+from fwinb.files import safe_name
 from fwinb.pairs import open_pairs, share_path
-from fwinb.select import main, safe_name, select
+from fwinb.select import main, select
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE, SYNT = ROOT/'data/sample/raw', ROOT/'data/sample/synt'
@@ -133,6 +134,26 @@ def test_asdf(tmp_path):
     expected, table = select(SAMPLE, SYNT), select(tmp_path/'obs.h5', tmp_path/'syn.h5')
     same(table, expected, tol=1e-6)
     assert set(table.file) == {'obs.h5'}
+
+BOMB = b'<?xml version="1.0"?><!DOCTYPE q [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><q:quakeml xmlns:q="http://quakeml.org/xmlns/quakeml/1.2">&b;</q:quakeml>'
+
+@pytest.mark.parametrize('where', ['QuakeML', 'StationXML'])
+def test_harmful_xml_in_asdf(few, tmp_path, where):
+    pyasdf, h5py = pytest.importorskip('pyasdf'), pytest.importorskip('h5py')
+    with pyasdf.ASDFDataSet(str(tmp_path/'obs.h5'), mode='w', mpi=False) as ds:
+        for p in few.glob('obsd/*'): ds.add_waveforms(str(p), tag='raw_recording')
+        ds.add_stationxml(str(few/'stationxml/SY.xml')); ds.add_quakeml(str(few/'quakeml/SIM1.xml'))
+    with h5py.File(tmp_path/'obs.h5', 'a') as f:
+        group = f if where == 'QuakeML' else next(iter(f['Waveforms'].values()))
+        del group[where]; group[where] = np.frombuffer(BOMB, 'i1')
+    with pytest.raises(ValueError, match='document type or entities'): select(tmp_path/'obs.h5')
+
+def test_harmful_xml_in_folder(few):
+    expected = select(few)
+    for name in ('quakeml/bomb.xml', 'stationxml/bomb.xml'): (few/name).write_bytes(BOMB.replace(b'quakeml xmlns', b'quakeml stationxml="" xmlns') if name[0] == 's' else BOMB)
+    table = select(few)
+    same(table[table.event != ''].reset_index(drop=True), expected)
+    assert sorted(table.file[table.detail.str.contains('document type or entities')]) == ['quakeml/bomb.xml', 'stationxml/bomb.xml']
 
 def test_specfem_text(few, tmp_path):
     (tmp_path/'syn').mkdir()

@@ -1,0 +1,143 @@
+"What fwinb.stations says of real records, of sound ones made bad, and of hostile or empty folders."
+import shutil
+from pathlib import Path
+import numpy as np, obspy, pandas as pd, pytest
+
+from fwinb.pairs import open_pairs
+from fwinb.stations import RECORDS, REPORT, check_records, pair_witnesses, plot_history, plot_stations, station_history, station_report, station_state
+
+ROOT = Path(__file__).resolve().parent.parent
+RAW, PAIRS = ROOT/'data/sample/raw', ROOT/'data/sample/pairs.zarr'
+REAL = ROOT.parent/'shared/data/real_2009'                       # the study's example; not ours to ship
+
+@pytest.fixture(scope='module')
+def real():
+    "Facts of the real records of 2009"
+    if not REAL.is_dir(): pytest.skip('the records of 2009 are not here')
+    return check_records(REAL).set_index('station')
+
+@pytest.fixture(scope='module')
+def table(): return pair_witnesses(open_pairs(PAIRS, dask=False))
+
+# real records: II.ABKT has a true gap, IU.ADK at location 10 a true glitch, and nothing else is wrong
+
+def test_real_faults(real):
+    print(real[['covered', 'gap_s', 'sharpness', 'snr', 'other', 'other_correlation', 'other_dlnA', 'other_lag_s', 'remark']].to_string())
+    assert sorted(real.index) == [f'II.AAK.{l}.BHZ' for l in ('00', '10')] + ['II.ABKT.00.BHZ'] + [f'IU.{s}.{l}.BHZ' for s in ('ADK', 'AFI') for l in ('00', '10')]
+    assert list(real.index[real.gap]) == ['II.ABKT.00.BHZ'] and list(real.index[real.glitch]) == ['IU.ADK.10.BHZ']
+    assert real.gap_s['II.ABKT.00.BHZ'] == pytest.approx(119, abs=.2)
+    assert not (real.clipped | real.dead).any() and (real.differ_s == 0).all() and (real.flat_tops == 0).all()
+    assert list(real.index[real.remark != '']) == ['II.ABKT.00.BHZ', 'IU.ADK.10.BHZ']
+    assert (real.drop('II.ABKT.00.BHZ').covered > .999).all()
+
+def test_real_glitch(real):
+    "It is where the two sensors part, half an hour after the origin"
+    at = float(real.remark['IU.ADK.10.BHZ'].split(' s after')[0].split()[-1])
+    assert 'glitch' in real.remark['IU.ADK.10.BHZ'] and 1500 < at < 1900
+
+def test_real_sensors(real):
+    "Both sensors of a vault agree: response sanity without a synthetic"
+    two = real.drop('II.ABKT.00.BHZ')
+    assert (two.other_dlnA.abs() <= .10).all() and (two.other_correlation > .98).all() and (two.other_lag_s.abs() < .5).all()
+    for station, other in two.other.items():
+        assert station.split('.')[:2] == other.split('.')[:2] and station != other
+        assert two.other_dlnA[station] == pytest.approx(-two.other_dlnA[other], abs=1e-9)
+    assert np.isfinite(two[['snr', 'rms_m', 'noise_m', 'latitude', 'longitude']].astype(float)).all(axis=None) and (two.snr > 1.5).all()
+
+def test_real_report(real):
+    "One event accuses nobody"
+    report = station_report(records=real.reset_index())
+    assert len(report) == 7 and (report.suspect == '').all() and (report.events == 1).all()
+    assert report.gap_share['II.ABKT.00.BHZ'] == 1 and report.glitch_share['IU.ADK.10.BHZ'] == 1
+    plot_stations(report)
+
+PLANTED = {
+    'gain': (lambda tr: tr.data*2, lambda r, o: abs(r.other_dlnA - np.log(2)) < .1),
+    'flip': (lambda tr: -tr.data, lambda r, o: r.other_correlation < -.98),
+    'clock': (lambda tr: setattr(tr.stats, 'starttime', tr.stats.starttime + 20) or tr.data, lambda r, o: abs(r.other_lag_s - 20) < 1),
+    'clipped': (lambda tr: np.clip(tr.data, *(np.median(tr.data) + np.array([-1, 1])*.2*np.ptp(tr.data))), lambda r, o: r.clipped),
+    'dead': (lambda tr: tr.data*0 + 7, lambda r, o: r.dead),
+    'spike': (lambda tr: tr.data + (np.arange(tr.stats.npts) == tr.stats.npts//4)*3*int(np.ptp(tr.data)), lambda r, o: r.glitch and not o.glitch),
+    'step': (lambda tr: tr.data + (np.arange(tr.stats.npts) > tr.stats.npts//4)*int(np.ptp(tr.data)), lambda r, o: r.glitch and not o.glitch),
+}
+
+@pytest.mark.parametrize('code', ['II.AAK', 'IU.AFI'])
+@pytest.mark.parametrize('fault', PLANTED)
+def test_planted(real, fault, code, tmp_path):
+    "A fault in one sensor of a real vault shows in its row, and the other one stays sound"
+    change, shows = PLANTED[fault]
+    for name in ('quakeml', 'stationxml'): shutil.copytree(REAL/name, tmp_path/name)
+    st = obspy.read(REAL/f'obsd/{code}.mseed').select(channel='*Z')
+    for tr in st.select(location='10'): tr.data = np.asarray(change(tr)).astype(np.int32)
+    for tr in st: tr.stats.mseed = {}
+    st.write(tmp_path/'x.mseed', 'MSEED')
+    rows = check_records(tmp_path).set_index('station')
+    bad, good = rows.loc[f'{code}.10.BHZ'], rows.loc[f'{code}.00.BHZ']
+    assert shows(bad, good), bad
+    assert not (good.gap or good.clipped or good.dead or good.glitch)
+
+def test_response_suspect(real, tmp_path):
+    "Twice the gain at one of two sensors is said in words, from one event"
+    for name in ('quakeml', 'stationxml'): shutil.copytree(REAL/name, tmp_path/name)
+    st = obspy.read(REAL/'obsd/II.AAK.mseed').select(channel='*Z')
+    for tr in st.select(location='10'): tr.data = tr.data*2
+    st.write(tmp_path/'x.mseed', 'MSEED')
+    report = station_report(records=check_records(tmp_path))
+    assert report.suspect.str.contains('response: it and II.AAK').all() and len(report) == 2
+
+# folders
+
+def test_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match='nowhere'): check_records(tmp_path/'nowhere')
+    empty = check_records(tmp_path)
+    assert len(empty) == 0 and list(empty) == list(RECORDS) and list(station_report(records=empty)) == list(REPORT)
+
+def test_every_file(tmp_path):
+    "Junk is a row; an event without records, metadata without a channel and records without an event do not stop the others"
+    for name in ('quakeml', 'stationxml'): shutil.copytree(RAW/name, tmp_path/name)
+    for p in sorted(RAW.glob('obsd/SIM1*'))[:3]: shutil.copy(p, tmp_path)
+    (tmp_path/'junk.mseed').write_bytes(b'nothing that anybody reads'*20)
+    whole = next(tmp_path.glob('SIM1*AFI*'))
+    whole.write_bytes(whole.read_bytes()[:512*4+100])
+    old = obspy.read(next(tmp_path.glob('SIM1*ADK*')))
+    old[0].stats.starttime -= 1e7
+    old.write(tmp_path/'old.mseed', 'MSEED')
+    rows = check_records(tmp_path)
+    assert sorted(rows.station[rows.station != '']) == ['SY.ADK.00.LHZ', 'SY.AFI.00.LHZ', 'SY.ANMO.00.LHZ']
+    assert 'junk.mseed' in set(rows.file[rows.station == ''])
+    cut = rows[rows.station == 'SY.AFI.00.LHZ'].iloc[0]
+    assert cut.covered < 1 and 'too short' in cut.remark
+    station_report(records=rows)
+
+# few events, one station, no voice
+
+def test_one_event(table):
+    one = table[table.event == table.event[0]]
+    for t in (one, one[:1], one[:0]):
+        report = station_report(station_history(t))
+        assert len(report) == t.station.nunique() and (report.suspect == '').all() and set(station_state(report)) <= {'too few', 'no data'}
+        plot_stations(report)
+
+def test_no_voice(table):
+    "Pairs that are nothing like their synthetic say nothing"
+    report = station_report(station_history(table.assign(correlation=.2, turned_correlation=.3)))
+    assert (report.votes == 0).all() and (report.clock_events == 0).all() and (report.suspect == '').all()
+
+def test_broken_pairs():
+    pairs = open_pairs(PAIRS, dask=False).load()
+    pairs.waveform[0] = 0; pairs.waveform[1,0,5] = np.nan
+    pairs['status'] = pairs.status.astype(object); pairs.status[2] = 'gap'
+    t = pair_witnesses(pairs)
+    assert t.lag[:3].isna().all() and t.lag[3:].notna().all() and list(t.status[:3]) == ['obs trace is all zero', 'obs trace is not finite', 'gap']
+    assert station_report(station_history(t)).pairs.sum() == len(t) - 3
+
+def test_order_and_dates(table):
+    "Rows in any order give the same; times order the events, and a missing one is named"
+    a, b = (station_report(station_history(t)) for t in (table, table.sample(frac=1, random_state=0)))
+    pd.testing.assert_frame_equal(a, b, rtol=1e-6, atol=1e-6)
+    time = {e: f'20{20-i}-01-01' for i, e in enumerate(sorted(set(table.event)))}
+    h = station_history(table, time)
+    assert h.groupby('station').event.apply(list).map(lambda x: x == sorted(x, reverse=True)).all()
+    plot_history(h, h.station[0], station_report(h), time)
+    with pytest.raises(ValueError, match='no time is known of the events SIM2'): station_history(table, {'SIM1': 0})
+    with pytest.raises(ValueError, match='no record of XX.NO'): plot_history(h, 'XX.NO..LHZ')

@@ -25,7 +25,12 @@ class Stage:
     notebook:Path                               # to execute
     parameters:dict                             # every one of the notebook's parameters
     outputs:list = field(default_factory=list)  # paths that it must leave behind
-    missing:str = ''                            # why it is left out, or nothing
+    when:str = ''                               # path without which it is left out
+
+    @property
+    def missing(self):
+        "Why it is left out, or nothing; an earlier stage may make the path"
+        return f'there is no {Path(self.when).name} in {Path(self.when).parent.name}' if self.when and not Path(self.when).exists() else ''
 
 # %% ../nbs/10_report.ipynb #af7380dd
 def notebook_parameters(
@@ -73,8 +78,7 @@ def _stage(spec, preset, words):
                          + f' It has {sorted(defaults)}')
     stage = Stage(str(spec['name']), notebook, {})
     for name, default in defaults.items(): _settle(stage, name, default, given.get(name), words)
-    when = _fill(spec.get('when', ''), words)
-    if when and not Path(when).exists(): stage.missing = f'there is no {Path(when).name} in {Path(when).parent.name}'
+    stage.when = _fill(spec.get('when', ''), words)
     return stage
 
 def _fill(text, words):

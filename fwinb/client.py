@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BUSY', 'SERVICES', 'Temporary', 'wait_before', 'patiently', 'retry_after', 'Gate', 'GaveUp', 'ask_once', 'fetch',
-           'check_records', 'check_xml', 'answer_path', 'keep_answer', 'kept_answer', 'PoliteClient', 'check_body',
-           'noting', 'line_key', 'credentials', 'connect']
+           'check_records', 'check_xml', 'check_text', 'answer_path', 'keep_answer', 'kept_answer', 'PoliteClient',
+           'check_body', 'noting', 'line_key', 'credentials', 'connect']
 
 # %% ../nbs/01_client.ipynb #79afb980
 import gzip, hashlib, io, os, random, re, threading, time, zlib
@@ -213,6 +213,15 @@ def check_xml(
         if isinstance(e.__context__, DefusedXmlException): raise GaveUp(f'the answer was not opened: {e.detail}') from e
         raise Temporary(f'the answer is no whole XML: {e.detail}', heavy=True) from e
 
+def check_text(
+    body:bytes, # FDSN's text format
+)->None:
+    "Raise `Temporary` if a table is cut short: a line lacks fields, or the last one its last date"
+    lines = [line.split(b'|') for line in body.strip().splitlines()]
+    if len({len(line) for line in lines}) > 1 or not lines[0][0].startswith(b'#'): raise Temporary(f'cut short: a table of {len(lines)} lines that have not all the same fields', heavy=True)
+    dated = lines[0][-1].strip().lower() == b'endtime' and len(lines) > 1
+    if dated and not re.fullmatch(rb'|\s*\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?\s*', lines[-1][-1]): raise Temporary(f'cut short: the last date is {lines[-1][-1][:30]!r}', heavy=True)
+
 # %% ../nbs/01_client.ipynb #d35c46c0
 def answer_path(
     folder, url:str,
@@ -298,6 +307,7 @@ def check_body(
     path, text = urlsplit(url).path, b'format=text' in (data or b'') or 'format=text' in urlsplit(url).query
     if '/dataselect/' in path and '/query' in path: check_records(body)
     elif path.endswith('.wadl') or ('/query' in path and not text): check_xml(body)
+    elif '/query' in path: check_text(body)
 
 # %% ../nbs/01_client.ipynb #9afd33de
 SERVICES = 'dataselect', 'station', 'event'

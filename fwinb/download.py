@@ -10,7 +10,7 @@ __all__ = ['GCMT', 'MONTHS', 'DEPTHS', 'EVENTS', 'NETWORKS', 'LEDGER', 'KEPT', '
            'download', 'plot_archive', 'archive_places']
 
 # %% ../nbs/01_download.ipynb #f6bf5a46
-import errno, hashlib, json, logging, os, re, shutil, tempfile
+import errno, hashlib, json, logging, os, re, shutil, tempfile, time
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -387,7 +387,7 @@ def _download_all(events, folder, providers, wish, asked, threads, rate, progres
             with atomic_path(path) as tmp: event.write(str(tmp), format='QUAKEML')
         if not is_done(ledger, asked):
             if not clients:
-                gate = Gate(threads*len(providers), rate)
+                gate = Gate(threads*len(providers), rate, options.get('sleep', time.sleep))
                 clients = [connect(p, gate=gate, answers=kept, station_query=dict(channel=','.join(wish.channels)), **options) for p in providers]
             ledger = download_event(name, event, folder, clients, wish, asked, facts, threads)
             if is_done(ledger, asked): shutil.rmtree(kept, ignore_errors=True)

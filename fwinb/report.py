@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ENGINES', 'STYLE', 'PACKAGES', 'Stage', 'notebook_parameters', 'load_preset', 'imported_modules', 'stage_inputs',
            'stage_key', 'output_list', 'finished', 'is_fresh', 'StageFailed', 'run_stage', 'last_words', 'run_report',
-           'abridge', 'math_as_html', 'write_report', 'software_versions', 'main']
+           'abridge', 'without_bars', 'math_as_html', 'write_report', 'software_versions', 'main']
 
 # %% ../nbs/10_report.ipynb #e2ca47b6
 import argparse, ast, difflib, hashlib, html, json, os, platform, re, shutil, subprocess, sys, tempfile, time
@@ -172,18 +172,19 @@ class StageFailed(Exception): "A stage raised an error; the message says where a
 def run_stage(
     stage:Stage,
     out,           # folder of the run
-    progress=None, # a bar per cell; None: only in a terminal
+    progress=None, # show a bar per cell, and the bars of the cells; None: only in a terminal
 )->dict:           # the record of the finished stage
     "Execute a stage's notebook and record its success"
     import papermill
     from traitlets.config import Config
+    progress = sys.stderr.isatty() if progress is None else progress
     key, start, path = stage_key(stage), time.time(), Path(out)/'notebooks'/f'{stage.name}.ipynb'
     path.parent.mkdir(parents=True, exist_ok=True)
     _record_path(stage, out).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as sockets:      # of this run alone, and no open port
         private = Config() if os.name == 'nt' else Config(KernelManager=dict(transport='ipc', ip=f'{sockets}/k'))
         try: nb = papermill.execute_notebook(stage.notebook, path, stage.parameters, kernel_name='python3', language='python', cwd=stage.notebook.parent,
-                                             progress_bar=sys.stderr.isatty() if progress is None else progress, config=private)
+                                             progress_bar=progress, stderr_file=sys.stderr if progress else None, config=private)
         except papermill.PapermillExecutionError as e:
             raise StageFailed(f'stage {stage.name!r}, cell {e.exec_count}: {e.ename}: {e.evalue}\n  the traceback is in {path}') from e
         except Exception as e: raise StageFailed(f'stage {stage.name!r} could not be run to its end: {type(e).__name__}: {e}') from e
@@ -250,6 +251,16 @@ def abridge(
 
 def _has_image(cell): return any('image/png' in o.get('data', {}) for o in cell.get('outputs', []))
 
+# %% ../nbs/10_report.ipynb #f700e312
+def without_bars(
+    nb, # executed notebook; changed
+):      # the same without progress bars
+    "Take out what was written to be overwritten"
+    bar = lambda o: o.output_type == 'stream' and o.name == 'stderr' and ('\r' in o.text or '%|' in o.text)
+    for cell in nb.cells:
+        if cell.cell_type == 'code': cell.outputs = [o for o in cell.outputs if not bar(o)]
+    return nb
+
 # %% ../nbs/10_report.ipynb #dbd2950f
 def math_as_html(
     text:str, # Markdown with formulas between dollars
@@ -264,7 +275,7 @@ def _section(stage, out, brief):
     "The abridged notebook of a stage as HTML, under the stage's name"
     from nbconvert import HTMLExporter
     exporter = HTMLExporter(template_name='basic', exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True)
-    nb = abridge(nbformat.read(Path(out)/'notebooks'/f'{stage.name}.ipynb', 4), brief)
+    nb = abridge(without_bars(nbformat.read(Path(out)/'notebooks'/f'{stage.name}.ipynb', 4)), brief)
     settings = ', '.join(f'<code>{html.escape(k)}</code> = {html.escape(str(stage.parameters[k]))}' for k,_ in stage_inputs(stage))
     for cell in nb.cells:
         if cell.cell_type == 'markdown': cell.source = math_as_html(cell.source)
@@ -277,7 +288,8 @@ def _full_page(stage, out):
     "The executed notebook with its code as an HTML file beside it"
     from nbconvert import HTMLExporter
     path = Path(out)/'notebooks'/f'{stage.name}.html'
-    with atomic_path(path) as tmp: tmp.write_text(HTMLExporter().from_filename(path.with_suffix('.ipynb'))[0])
+    nb = without_bars(nbformat.read(path.with_suffix('.ipynb'), 4))
+    with atomic_path(path) as tmp: tmp.write_text(HTMLExporter().from_notebook_node(nb, dict(metadata=dict(name=stage.name)))[0])
 
 # %% ../nbs/10_report.ipynb #a17bb49d
 STYLE = """body{max-width:60rem;margin:2rem auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif;color:#222}

@@ -175,7 +175,7 @@ def ask_once(
     except TimeoutError as e: raise Temporary(str(e) or 'no answer in time', heavy=True) from e
     except (HTTPException, EOFError, zlib.error, gzip.BadGzipFile, ConnectionError) as e: raise Temporary(f'the answer broke off: {type(e).__name__}: {e}', heavy=True) from e
     if code in BUSY: raise Temporary(f'HTTP {code}', after, heavy=code == 500)
-    if code == 404: raise FDSNNoDataException('No data available for request.', said)
+    if code == 404: raise FDSNNoDataException('No data available for request.', said.decode(errors='replace'))
     return raise_on_error(code, said)
 
 # %% ../nbs/01_client.ipynb #448b43db
@@ -263,7 +263,7 @@ class PoliteClient(Client):
     ):
         self.gate, self.tries, self.limit, self.answers, self.station_query = gate or Gate(sleep=sleep), tries, limit, answers, dict(station_query or {})
         self.waits = dict(pause=pause, longest=longest, sleep=sleep, rng=random.Random(seed))
-        self.requests, self.notes = 0, {}
+        self.requests, self.notes, self.broken = 0, {}, None
         super().__init__(base_url, timeout=timeout, **kwargs)
 
     def _set_opener(self, user, password):
@@ -276,7 +276,9 @@ def _download(self:PoliteClient, url, return_string=False, data=None, use_gzip=N
     "As obspy's, with patience"
     path = answer_path(self.answers, url, data) if self.answers else None
     code, body = (path and kept_answer(path)) or self._ask(url, data, content_type, tries or self.tries)
-    if path and not path.is_file(): keep_answer(path, code, body)
+    if path and not path.is_file():
+        try: keep_answer(path, code, body)
+        except OSError as e: self.broken = e; raise           # the `MassDownloader` hears it, and says nothing
     if code == 204: raise_on_error(code, body)
     return body if return_string else io.BytesIO(body)
 

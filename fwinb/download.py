@@ -336,10 +336,12 @@ def download_event(
     errand = Errand(name, event, folder, wish, asked, [] if facts is None else facts)
     shutil.rmtree(errand.part, ignore_errors=True)
     errand.part.mkdir(parents=True)
-    for c in clients: c.notes.clear()
+    for c in clients: c.notes.clear(); c.broken = None
     restrictions = Restrictions(errand.start, errand.end, station_starttime=UTCDateTime(1970, 1, 1), station_endtime=UTCDateTime(2100, 1, 1), network=','.join(wish.networks), station=wish.stations,
         channel_priorities=wish.channels, location_priorities=wish.locations, reject_channels_with_gaps=False, minimum_length=0, sanitize=False, minimum_interstation_distance_in_m=0)
     with quiet(): MassDownloader(providers=clients, configure_logging=False).download(GlobalDomain(), restrictions, errand.record_path, errand.metadata_path, threads_per_client=threads, print_report=False)
+    for c in clients:
+        if c.broken: raise c.broken
     bad = settle_metadata(errand)
     rows = [settle_trace(errand, k, clients, bad) for k in sorted(errand.planned)]
     for codes, said in errand.strange.items(): rows.append(dict(event=name, station=codes, status='refused', reason='no code', detail=said, asked=asked))

@@ -321,7 +321,9 @@ def _discover_services(self:PoliteClient):
     for service in SERVICES:
         if self._service_mappings.get(service, '') is None: continue
         try: wadl = self._download(self._build_url(service, 'application.wadl'), return_string=True)
-        except FDSNNoDataException: continue
+        except FDSNException as e:
+            if isinstance(e, GaveUp) and service != 'event': raise          # the third service is missing at many places
+            continue
         found = WADLParser(wadl)
         self.services[service] = found.parameters
         if service == 'dataselect' and found._has_eida_auth: self.services['eida-auth'] = True
@@ -352,7 +354,8 @@ def line_key(
 @patch
 def get_stations(self:PoliteClient, *args, **kwargs):
     "As obspy's; an open epoch has dates, as the `MassDownloader` needs them"
-    with noting(self.notes, ['stations']): inv = Client.get_stations(self, *args, **{**self.station_query, **kwargs})
+    kwargs |= {k: v for k, v in self.station_query.items() if kwargs.get(k) is None}
+    with noting(self.notes, ['stations']): inv = Client.get_stations(self, *args, **kwargs)
     for c in (c for n in inv or () for s in n for c in s):
         c.start_date, c.end_date = c.start_date or UTCDateTime(1900, 1, 1), c.end_date or UTCDateTime(2599, 12, 31)
         c.location_code = c.location_code.replace('--', '')

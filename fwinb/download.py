@@ -35,6 +35,7 @@ def gcmt_files(
     base:str=GCMT,     # address of the catalogue
 )->list:               # of addresses
     "The files of Global CMT that cover a time"
+    end = min(end, UTCDateTime())
     months = [date(y, m, 1) for y in range(max(start.year, 2005), end.year+1) for m in range(1, 13)]
     inside = [d for d in months if UTCDateTime(d.year + d.month//12, d.month%12 + 1, 1) > start and UTCDateTime(d.year, d.month, 1) <= end]
     early = [f'{base}/jan76_dec20.ndk'] if start.year < 2005 else []
@@ -181,8 +182,9 @@ def response_word(
     start, end,      # UTCDateTime
 )->str:              # 'ok', what is wrong, or '' if the channel is not known at this time
     "What is known of the response of a channel"
-    words = [w for *c, a, b, w in facts if tuple(c) == tuple(codes) and a <= start and b >= end]
-    return 'ok' if 'ok' in words else words[-1] if words else ''
+    own = [(a, b, w) for *c, a, b, w in facts if tuple(c) == tuple(codes)]
+    words = [w for a, b, w in own if a <= start and b >= end]
+    return 'ok' if 'ok' in words else words[-1] if words else 'no epoch covers this time' if own else ''
 
 def adopt_stationxml(
     path,            # as it came

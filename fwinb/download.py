@@ -312,6 +312,7 @@ def event_row(
     "The row of the event itself"
     word, said = _outcome(clients, 'stations')
     if not rows and word == 'answered': word, said = 'no data', 'no station has a channel of the kind that is asked for'
+    if rows and word == 'no data': word = 'answered'                        # of one of several data centres
     n = sum(r['status'] == 'fetched' for r in rows)
     known = dict(event=errand.name, station='', start=str(errand.start), end=str(errand.end), response='', bytes='', file=f'quakeml/{safe_name(errand.name)}.xml', asked=errand.asked)
     return known | (dict(status='done', reason='ok', detail=f'{n} of {len(rows)} traces') if word == 'answered' else dict(status=word, reason=word, detail=said))

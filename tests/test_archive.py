@@ -175,6 +175,14 @@ def test_two_centres(tmp_path):
     assert set(ledger.status[ledger.station != '']) == {'fetched'} and 'TUC' in asked_two and 'PTCN' not in asked_two
     assert len(ledger.station) == len(set(ledger.station))
 
+def test_empty_centre(tmp_path):
+    "A data centre that has none of the stations does not hide what the other has"
+    with data_centre(SAMPLE) as one, data_centre(SAMPLE, intercept=lambda h: '/station/1/query' in h.path and (h.send(204, [], b'') or True)) as none:
+        ledger = download(EVENTS[:1], tmp_path/'raw', [one.url, none.url], WISH, rate=1e4)
+        assert ledger.status.iloc[0] == 'done' and set(ledger.status[1:]) == {'fetched'}
+        nothing = download(EVENTS[:1], tmp_path/'empty', [none.url], WISH, rate=1e4)
+        assert nothing.status.tolist() == ['no data'] and is_done(nothing, question(WISH, [none.url]))
+
 def test_wrong_centre(tmp_path):
     with pytest.raises(ValueError, match='NOSUCH'): download(EVENTS, tmp_path, ['NOSUCH'], WISH)
     with pytest.raises(GaveUp, match='no connection'): download(EVENTS, tmp_path, ['http://127.0.0.1:19'], WISH, tries=2, pause=.01)

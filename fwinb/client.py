@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BUSY', 'SERVICES', 'Temporary', 'wait_before', 'patiently', 'retry_after', 'Gate', 'GaveUp', 'ask_once', 'fetch',
            'check_records', 'check_xml', 'check_text', 'answer_path', 'keep_answer', 'kept_answer', 'PoliteClient',
-           'check_body', 'noting', 'line_key', 'credentials', 'connect']
+           'check_body', 'noting', 'line_key', 'credentials', 'address', 'connect']
 
 # %% ../nbs/01_client.ipynb #79afb980
 import gzip, hashlib, io, os, random, re, threading, time, zlib
@@ -173,7 +173,7 @@ def ask_once(
             code, said, after = e.code, e.read(2000), retry_after(e.headers.get('Retry-After'))
     except URLError as e: raise Temporary(f'no connection: {e.reason}') from e
     except TimeoutError as e: raise Temporary(str(e) or 'no answer in time', heavy=True) from e
-    except (HTTPException, EOFError, zlib.error, gzip.BadGzipFile, ConnectionError) as e: raise Temporary(f'the answer broke off: {type(e).__name__}: {e}', heavy=True) from e
+    except (HTTPException, EOFError, zlib.error, OSError) as e: raise Temporary(f'the answer broke off: {type(e).__name__}: {e}', heavy=True) from e
     if code in BUSY: raise Temporary(f'HTTP {code}', after, heavy=code == 500)
     if code == 404: raise FDSNNoDataException('No data available for request.', said.decode(errors='replace'))
     return raise_on_error(code, said)
@@ -274,7 +274,8 @@ class PoliteClient(Client):
 @patch
 def _download(self:PoliteClient, url, return_string=False, data=None, use_gzip=None, content_type=None, tries=None):
     "As obspy's, with patience"
-    path = answer_path(self.answers, url, data) if self.answers else None
+    keep = self.answers and urlsplit(url).path.endswith(('/query', '/queryauth'))    # not what a token is exchanged for
+    path = answer_path(self.answers, url, data) if keep else None
     code, body = (path and kept_answer(path)) or self._ask(url, data, content_type, tries or self.tries)
     if path and not path.is_file():
         try: keep_answer(path, code, body)
@@ -291,6 +292,7 @@ def _ask(self:PoliteClient, url, data, content_type, tries):
             with self.gate.passing():
                 self.requests += 1
                 code, body = ask_once(self._url_opener, url, data, headers, self.timeout)
+            if code == 200 and not body and '/query' in url: code = 204         # some say so
             if code == 200: check_body(url, data, body)
             return code, body
         except FDSNNoDataException: return 204, b''
@@ -341,6 +343,9 @@ def noting(
         word = 'no data' if isinstance(e, FDSNNoDataException) else 'failed' if isinstance(e, GaveUp) or e.status_code == 401 else 'refused'
         notes.update(dict.fromkeys(keys, (word, ' '.join(str(e).split())[:200])))
         raise
+    except Exception as e:                                      # an answer that obspy cannot read
+        notes.update(dict.fromkeys(keys, ('failed', f'{type(e).__name__}: {e}'[:200])))
+        raise
     notes.update(dict.fromkeys(keys, ('answered', '')))
 
 def line_key(
@@ -364,7 +369,9 @@ def get_stations(self:PoliteClient, *args, **kwargs):
 @patch
 def get_stations_bulk(self:PoliteClient, bulk, *args, **kwargs):
     "As obspy's"
-    with noting(self.notes, {tuple(line[:2]) for line in bulk}): return Client.get_stations_bulk(self, bulk, *args, **kwargs)
+    with noting(self.notes, {tuple(line[:2]) for line in bulk}):
+        try: return Client.get_stations_bulk(self, bulk, *args, **kwargs)
+        except OSError as e: self.broken = e; raise           # of the disk; the `MassDownloader` says nothing of it
 
 # %% ../nbs/01_client.ipynb #9f53a371
 @patch
@@ -404,6 +411,13 @@ def credentials(
     if bool(user) != bool(password): raise ValueError('FWINB_FDSN_USER and FWINB_FDSN_PASSWORD must be set both or not at all')
     return dict(user=user, password=password) if user else {}
 
+def address(
+    provider:str,      # a name that obspy knows, or an address
+)->str:
+    "Where a data centre is"
+    known = 'EARTHSCOPE' if provider.upper() == 'IRIS' else provider
+    return URL_MAPPINGS.get(known.upper(), known).rstrip('/')
+
 def connect(
     provider:str,      # a name that obspy knows (EARTHSCOPE, IRIS, EIDA, GEOFON ...) or an address
     env=os.environ,    # also FWINB_EIDA_TOKEN, a token or the file that holds it
@@ -411,7 +425,7 @@ def connect(
 )->PoliteClient:
     "A client of a data centre, with the credentials that are for it"
     known = 'EARTHSCOPE' if provider.upper() == 'IRIS' else provider
-    host = urlsplit(URL_MAPPINGS.get(known.upper(), known)).hostname
+    host = urlsplit(address(provider)).hostname
     client = PoliteClient(known, **credentials(host, env), **kwargs)
     if client._has_eida_auth and env.get('FWINB_EIDA_TOKEN') and client.user is None: client.set_eida_token(env['FWINB_EIDA_TOKEN'])
     return client

@@ -141,9 +141,11 @@ def name_events(
     events,  # obspy Events
 )->list:     # (name, Event) without doubles, by time where there is one
     "Events once each, with names that differ"
-    out = {}
+    out, seen = {}, []
     for event in sorted(events, key=lambda e: 0 if _tensor(e) else 1):
-        if any(_same(event, other) for other in out.values()): continue
+        known = event.resource_id, event_place(event)            # looked up once: a catalogue has thousands
+        if any(_same(known, other) for other in seen): continue
+        seen.append(known)
         name = event_name(event)
         if name in out: name = f"{name} {str(getattr(event_place(event), 'time', len(out)))[:19]}"
         out[name] = event
@@ -154,8 +156,9 @@ def _tensor(event):
     except Rejected: return None
 
 def _same(a, b):
-    pa, pb = event_place(a), event_place(b)
-    if not (pa and pb): return a.resource_id == b.resource_id
+    "Are two (identifier, Origin or None) one event?"
+    (ia, pa), (ib, pb) = a, b
+    if not (pa and pb): return ia == ib
     return abs(pa.time - pb.time) < 16 and path_geometry(pa.latitude, pa.longitude, pb.latitude, pb.longitude)[0] < 2
 
 # %% ../nbs/00_events.ipynb #d19a8607

@@ -49,7 +49,7 @@ def once(act, service='dataselect', where=lambda h: True):
     left = [1]
     return lambda h: is_query(h, service) and where(h) and bool(left) and left.pop() and (act(h) or True)
 def always(act, service='dataselect', where=lambda h: True): return lambda h: is_query(h, service) and where(h) and (act(h) or True)
-def code(status, *headers): return lambda h: h.send(status, list(headers), b'so it is')
+def code(status, *headers): return lambda h: h.send(status, list(headers), b'so it is' if status > 299 else b'')
 def change(of): return lambda h: (lambda status, headers, body: h.send(status, [x for x in headers if x[0].lower() != 'content-length'], of(body)))(*h.answer())
 def reset(h):
     status, headers, body = h.answer()
@@ -75,7 +75,7 @@ def check_archive(folder, ledger, events=ONE):
     assert not [f for f in files if '.part' in f or '.new-' in f]
     assert {f for f in files if '.mseed' in f} == set(traces.file[traces.file != ''])
 
-FAULTS = {'204': code(204), '503': code(503), '500': code(500), '502': code(502), '429': code(429, ('Retry-After', '7')), '413': code(413), 'reset in the body': reset, 'slow-loris': slow_loris,
+FAULTS = {'204': code(204), 'empty': code(200), '503': code(503), '500': code(500), '502': code(502), '429': code(429, ('Retry-After', '7')), '413': code(413), 'reset in the body': reset, 'slow-loris': slow_loris,
     'cut inside a record': change(lambda b: b[:-100]), 'no miniSEED': change(lambda b: b'<html>Please log in</html>'*20), '200 without gzip': lambda h: h.send(200, [('Content-Encoding', 'gzip')], b'\x1f\x8b no')}
 
 @pytest.mark.parametrize('name', FAULTS)
@@ -83,7 +83,7 @@ def test_one_fault(name, fresh, tmp_path):
     "One failure costs nothing but a request; a single 204 is an answer, and final"
     fresh.fault.act = once(FAULTS[name])
     ledger = fetch(fresh, tmp_path)
-    assert set(ledger.status[ledger.station != '']) == ({'no data'} if name == '204' else {'fetched'})
+    assert set(ledger.status[ledger.station != '']) == ({'no data'} if name in ('204', 'empty') else {'fetched'})
     if name == '429': assert any(7 <= s <= 8 for s in slept)
     check_archive(tmp_path, ledger)
     n = len(fresh.asked)
@@ -117,7 +117,7 @@ def test_poison(status, word, fresh, tmp_path):
     check_archive(tmp_path, ledger)
     fresh.asked.clear()
     again = fetch(fresh, tmp_path)
-    sent = [a.body for a in fresh.asked if 'dataselect' in a.path]
+    sent = [a.body for a in fresh.asked if 'dataselect' in a.path and '/query' in a.path]
     assert not [b for b in sent if 'PTCN' not in b or b.count('LHZ') != 1]                # nobody else is asked for again
     assert (word == 'failed') == bool(sent)
     fresh.fault.act = None
@@ -207,3 +207,23 @@ def test_password_stays_inside(fresh, tmp_path, capsys, monkeypatch):
         assert set(wrong.status[wrong.station != '']) == {'failed'}
     assert not [p for p in tmp_path.rglob('*') if p.is_file() and b'pa55word' in p.read_bytes()]
     assert 'pa55word' not in ''.join(capsys.readouterr())
+
+def test_ledger_remembers(fresh, tmp_path):
+    "A run whose station service is down forgets nothing that an earlier one wrote"
+    fresh.fault.act = always(code(500), where=lambda h: b'PTCN' in h.body)
+    first = fetch(fresh, tmp_path)
+    shutil.rmtree(tmp_path/'.answers')                                     # as if another event had been finished meanwhile
+    fresh.fault.act = always(code(503), 'station')
+    second = fetch(fresh, tmp_path, tries=1)
+    assert second.status.iloc[0] == 'failed' and (second.status == 'fetched').sum() == (first.status == 'fetched').sum() == 23
+    fresh.fault.act = None; fresh.asked.clear()
+    third = fetch(fresh, tmp_path)
+    assert [a.body.count('LHZ') for a in fresh.asked if 'dataselect' in a.path and '/query' in a.path] == [1]
+    check_archive(tmp_path, third)
+
+def test_token_stays_inside(fresh, tmp_path):
+    "What an EIDA token is exchanged for is not kept among the answers"
+    client = connect(fresh.url, answers=tmp_path)
+    client._ask = lambda *a: (200, b'name:secret')
+    client._download('https://somewhere.org/fdsnws/dataselect/1/auth', data=b'token')
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ __all__ = ['GCMT', 'MONTHS', 'DEPTHS', 'EVENTS', 'NETWORKS', 'LEDGER', 'KEPT', '
            'question', 'download', 'plot_archive', 'archive_places']
 
 # %% ../nbs/01_download.ipynb #f6bf5a46
-import errno, hashlib, io, json, logging, os, re, shutil, tempfile, time
+import errno, hashlib, io, json, logging, os, re, shutil, tempfile, time, warnings
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -55,9 +55,20 @@ def get_events(
     if path.is_dir(): return [e for p in walk_files(path) if kind_of_file(p) == 'events' for e in _of_file(p)]
     if path.is_file(): return _of_file(path)
     if source == 'gcmt' or source.endswith('.ndk'):
-        found = [e for url in (gcmt_files(start, end, gcmt) if source == 'gcmt' else [source]) for e in _of_address(url, options)]
+        found = _of_gcmt(gcmt_files(start, end, gcmt), options) if source == 'gcmt' else _of_address(source, options)
         return [e for e in found if start - 86400 <= e.preferred_origin().time <= end + 86400 and max((m.mag for m in e.magnitudes), default=9) >= min_mw]
     return list(connect(source, service_mappings=dict(dataselect=None, station=None), **options).get_events(starttime=start, endtime=end, minmagnitude=min_mw, orderby='time'))
+
+def _of_gcmt(urls, options):
+    "Events of some months; the catalogue lags behind, and the last ones may not be there yet"
+    out = []
+    for k, url in enumerate(urls):
+        try: out += _of_address(url, options)
+        except FileNotFoundError:
+            if k == 0 or len(urls)-k > 12: raise
+            warnings.warn(f'Global CMT ends before {url}')
+            break
+    return out
 
 def _of_file(path):
     try: return read_events(path)

@@ -198,3 +198,18 @@ def test_sources_of_events(tmp_path):
         with pytest.raises(FileNotFoundError, match='there is no http'): get_events('gcmt', UTCDateTime(2009, 1, 2), UTCDateTime(2009, 1, 3), gcmt=f'{centre.url}/files')
     names = {k: sorted(n for n, _ in v) for k, v in by.items()}
     assert names['folder'] == names['service'] and len(names['folder']) == 3 and names['file'] == names['address'] == ['C200604092050A']
+
+def test_gcmt_ends(tmp_path):
+    "The last months are not there yet: a warning that names the first of them; the first month missing is an error"
+    ndk = next(Path(obspy.__file__).parent.glob('io/ndk/tests/data/C200604092050A.ndk'))
+    served = tmp_path/'served'
+    shutil.copytree(SAMPLE, served); shutil.copy(ndk, served/'apr06.ndk')
+    def months(h):
+        if '/NEW_MONTHLY/' not in h.path: return False
+        name = h.path.rsplit('/', 1)[-1]
+        h.send(200, [], (served/name).read_bytes()) if (served/name).is_file() else h.send(404, [], b'')
+        return True
+    with data_centre(served, intercept=months) as centre:
+        with pytest.warns(UserWarning, match='ends before .*may06'): events = get_events('gcmt', UTCDateTime(2006, 4, 2), UTCDateTime(2006, 7, 1), min_mw=0, gcmt=centre.url)
+        assert len(events) == 1
+        with pytest.raises(FileNotFoundError, match='mar06'): get_events('gcmt', UTCDateTime(2006, 3, 2), UTCDateTime(2006, 4, 20), gcmt=centre.url)

@@ -61,13 +61,16 @@ def get_events(
 
 def _of_gcmt(urls, options):
     "Events of some months; the catalogue lags behind, and the last ones may not be there yet"
-    out = []
+    out, missing = [], ''
     for k, url in enumerate(urls):
-        try: out += _of_address(url, options)
+        try: more = _of_address(url, options)
         except FileNotFoundError:
-            if k == 0 or len(urls)-k > 12: raise
-            warnings.warn(f'Global CMT ends before {url}')
-            break
+            if k == 0: raise
+            missing = missing or url
+            continue
+        if missing: raise FileNotFoundError(f'there is no {missing}')       # a hole, not the end
+        out += more
+    if missing: warnings.warn(f'Global CMT ends before {missing}')
     return out
 
 def _of_file(path):

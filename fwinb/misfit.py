@@ -60,6 +60,7 @@ def misfit_grid(
     "Where two signals are compared if nothing else is said"
     return tf_grid(npts*dt) if transform == 'gabor' else TFGrid(np.arange(npts)*dt, log_frequencies())
 
+# %% ../nbs/05_misfit.ipynb #9b012d65
 def tf_difference(
     obs:np.ndarray,        # observed, (..., npts), any unit
     syn:np.ndarray,        # synthetic, same shape and unit

@@ -19,10 +19,9 @@ from .compare import amplitude_ratio, cross_correlation, trace_faults
 from .context import event_order, event_station_terms
 from .events import Rejected, centroid
 from .files import read_records
-from .pairs import RECORD_LENGTH
+from .pairs import RECORD_LENGTH, draw_coast
 from .preprocess import (BAND, DEAD, FLAT, MARGIN, band_limited, check_counts, contiguous, displacement_response, find_instrument,
     index_folder, is_vertical, pieces, signal_to_noise, window_of)
-from .structure import draw_coast
 
 # %% ../nbs/05_stations.ipynb #3f6230a7
 SHARP = 20.    # a second difference so many times larger than those on either side is no ground motion; of strong P waves: up to 10

@@ -227,8 +227,8 @@ def answer_path(
     folder, url:str,
     data=None,   # bytes that were sent
 )->Path:
-    "Where the answer to a request is kept"
-    return Path(folder)/hashlib.sha256(url.encode() + b'\0' + (data or b'')).hexdigest()[:32]
+    "Where the answer to a request is kept; by its ending nobody takes it for data"
+    return Path(folder)/(hashlib.sha256(url.encode() + b'\0' + (data or b'')).hexdigest()[:32] + '.answer')
 
 def keep_answer(
     path, code:int, body:bytes,
@@ -415,8 +415,7 @@ def address(
     provider:str,      # a name that obspy knows, or an address
 )->str:
     "Where a data centre is"
-    known = 'EARTHSCOPE' if provider.upper() == 'IRIS' else provider
-    return URL_MAPPINGS.get(known.upper(), known).rstrip('/')
+    return URL_MAPPINGS.get(provider.upper(), provider).rstrip('/')
 
 def connect(
     provider:str,      # a name that obspy knows (EARTHSCOPE, IRIS, EIDA, GEOFON ...) or an address
@@ -424,8 +423,7 @@ def connect(
     **kwargs           # of `PoliteClient`
 )->PoliteClient:
     "A client of a data centre, with the credentials that are for it"
-    known = 'EARTHSCOPE' if provider.upper() == 'IRIS' else provider
-    host = urlsplit(address(provider)).hostname
-    client = PoliteClient(known, **credentials(host, env), **kwargs)
+    known = 'EARTHSCOPE' if provider.upper() == 'IRIS' else provider     # the same, without obspy's warning
+    client = PoliteClient(known, **credentials(urlsplit(address(provider)).hostname, env), **kwargs)
     if client._has_eida_auth and env.get('FWINB_EIDA_TOKEN') and client.user is None: client.set_eida_token(env['FWINB_EIDA_TOKEN'])
     return client

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt, numpy as np, pandas as pd
+from fastcore.basics import patch
 from obspy import UTCDateTime
-from obspy.clients.fdsn.mass_downloader import utils as splitter
-from obspy.clients.fdsn.mass_downloader import GlobalDomain, MassDownloader, Restrictions
+from obspy.clients.fdsn.mass_downloader import GlobalDomain, MassDownloader, Restrictions, utils as splitter
 from tqdm import tqdm
 
 from .client import Gate, address, connect, fetch, line_key
 from .events import Rejected, moment_magnitude, name_events, read_source
-from .files import kind_of_file, read_events, read_records, read_stations, response_fault, safe_name
+from .files import kind_of_file, read_events, read_records, read_stations, response_fault, safe_name, unique_files
 from .pairs import atomic_path, draw_coast, locked, path_geometry, share_path, walk_files
 
 # %% ../nbs/01_download.ipynb #3555f722
@@ -48,7 +48,7 @@ def get_events(
     start, end,        # UTCDateTime
     min_mw:float=5.8,  # for a service, which need not send the rest
     gcmt:str=GCMT,     # address of Global CMT's catalogue
-    **options          # of `PoliteClient`
+    **options          # of `PoliteClient`, or of `fetch` for NDK
 )->list:               # of obspy Events, as they come
     "Events of a catalogue, not yet chosen"
     path = Path(source)
@@ -150,11 +150,12 @@ class Wish(NamedTuple):
 def trace_name(
     codes,        # network, station, location, channel
     start, end,   # UTCDateTime
+    ending:str='mseed',
 )->str:
     "Name of a record's file, as obspy's `MassDownloader` would give it; raises `ValueError` for codes that are none"
     for what, code, letters in zip(('network', 'station', 'location', 'channel'), codes, ('{1,8}', '{1,8}', '{0,8}', '{1,8}')):
         if not re.fullmatch(f'[A-Za-z0-9_-]{letters}', str(code)): raise ValueError(f'{what} {str(code)[:40]!r} is not a code')
-    return '.'.join(codes) + ''.join(t.strftime('__%Y%m%dT%H%M%SZ') for t in (start, end)) + '.mseed'
+    return '.'.join(codes) + ''.join(t.strftime('__%Y%m%dT%H%M%SZ') for t in (start, end)) + f'.{ending}'
 
 # %% ../nbs/01_download.ipynb #99197ba8
 LEDGER = 'event', 'station', 'start', 'end', 'status', 'reason', 'detail', 'response', 'bytes', 'file', 'asked'
@@ -198,7 +199,7 @@ def response_word(
     facts,           # of `channel_facts`
     codes,           # network, station, location, channel
     start, end,      # UTCDateTime
-)->str:              # 'ok', what is wrong, or '' if the channel is not known at this time
+)->str:              # 'ok', what is wrong (also `NO_EPOCH`), or '' if the channel is not known
     "What is known of the response of a channel"
     own = [(a, b, w) for *c, a, b, w in facts if tuple(c) == tuple(codes)]
     words = [w for a, b, w in own if a <= start and b >= end]
@@ -237,7 +238,7 @@ def examine(
 
 # %% ../nbs/01_download.ipynb #07c1bcf5
 class Errand:
-    "What is known while an event is asked for; its methods tell the `MassDownloader` where to put things"
+    "What is known while an event is asked for; `record_path` and `metadata_path` tell the `MassDownloader` where to put things"
     def __init__(self,
         name:str, event,  # obspy Event
         folder,           # the archive
@@ -254,20 +255,23 @@ class Errand:
         self.no_metadata = {tuple(r.station.split('.')[:2]) for r in final.itertuples() if r.asked == asked and r.response in ('no data', 'refused', NO_EPOCH)}
         self.planned, self.strange = {}, {}
 
-    def record_path(self, network, station, location, channel, start, end):
-        "Where the `MassDownloader` puts a record; True: leave it"
-        codes = network, station, location, channel
-        try: name = trace_name(codes, start, end)
-        except ValueError as e: self.strange[repr(codes)[:80]] = str(e); return True
-        self.planned[name] = codes, start, end
-        if (self.place/'raw'/name).is_file(): return str(self.place/'raw'/name)
-        return True if name in self.old else str(self.part/f'{name}.part')
+# %% ../nbs/01_download.ipynb #e5031526
+@patch
+def record_path(self:Errand, network, station, location, channel, start, end):
+    "Where the `MassDownloader` puts a record; True: leave it"
+    codes = network, station, location, channel
+    try: name = trace_name(codes, start, end)
+    except ValueError as e: self.strange[repr(codes)[:80]] = str(e); return True
+    self.planned[name] = codes, start, end
+    if (self.place/'raw'/name).is_file(): return str(self.place/'raw'/name)
+    return True if name in self.old else str(self.part/f'{name}.part')
 
-    def metadata_path(self, network, station, channels, start, end):
-        "Which channels of a station have metadata, and where the rest go"
-        done = (network, station) in self.no_metadata
-        have = [c for c in channels if done or response_word(self.facts, (network, station, *c), self.start, self.end) not in ('', NO_EPOCH)]
-        return dict(available_channels=have, missing_channels=[c for c in channels if c not in have], filename=str(self.part/f'{network}.{station}.xml.part'))
+@patch
+def metadata_path(self:Errand, network, station, channels, start, end):
+    "Which channels of a station have metadata, and where the rest go"
+    done = (network, station) in self.no_metadata
+    have = [c for c in channels if done or response_word(self.facts, (network, station, *c), self.start, self.end) not in ('', NO_EPOCH)]
+    return dict(available_channels=have, missing_channels=[c for c in channels if c not in have], filename=str(self.part/f'{network}.{station}.xml.part'))
 
 # %% ../nbs/01_download.ipynb #138674e9
 WORDS = 'failed', 'refused', 'no data', 'answered'    # of several data centres, the first of these counts
@@ -406,9 +410,9 @@ def download(
     "Records and metadata of some events; a second run asks only for what failed or is new"
     folder, asked = Path(folder), question(wish, providers)
     if not providers: raise ValueError('there is no data centre to ask')
-    at, names = [address(p) for p in providers], [safe_name(n) for n, _ in events]
+    at = [address(p) for p in providers]
+    unique_files([n for n, _ in events])                                     # raises
     if again := sorted(p for p, a in zip(providers, at) if at.count(a) > 1): raise ValueError(f'a data centre is named twice: {again}')
-    if twice := {n for n in names if names.count(n) > 1}: raise ValueError(f'two events would go to the same folder: {sorted(twice)}')
     with locked(folder, 'download'):
         try: return _download_all(events, folder, providers, wish, asked, threads, rate, progress, options)
         except OSError as e:
@@ -417,7 +421,7 @@ def download(
 
 # %% ../nbs/01_download.ipynb #74c9390d
 def _download_all(events, folder, providers, wish, asked, threads, rate, progress, options):
-    facts, clients, out, kept = [f for p in walk_files(folder/'stationxml') for f in channel_facts(p)], [], [], folder/'.answers'
+    facts, clients, out = [f for p in walk_files(folder/'stationxml') for f in channel_facts(p)], [], []
     for name, event in (bar := tqdm(events, disable=not progress, leave=False, unit='event')):
         path, ledger = folder/'quakeml'/f'{safe_name(name)}.xml', read_ledger(folder/safe_name(name)/'ledger.csv')
         if not path.is_file():
@@ -425,9 +429,10 @@ def _download_all(events, folder, providers, wish, asked, threads, rate, progres
         if not is_done(ledger, asked):
             if not clients:
                 gate = Gate(threads*len(providers), rate, options.get('sleep', time.sleep))
-                clients = [connect(p, gate=gate, answers=kept, station_query=dict(channel=','.join(wish.channels)), service_mappings=dict(event=None), **options) for p in providers]
+                clients = [connect(p, gate=gate, station_query=dict(channel=','.join(wish.channels)), service_mappings=dict(event=None), **options) for p in providers]
+            for c in clients: c.answers = folder/safe_name(name)/'.answers'
             ledger = download_event(name, event, folder, clients, wish, asked, facts, threads)
-            if is_done(ledger, asked): shutil.rmtree(kept, ignore_errors=True)
+            if is_done(ledger, asked): shutil.rmtree(clients[0].answers, ignore_errors=True)
         out.append(ledger)
         traces = pd.concat(out)[lambda t: t.station != '']
         bar.set_postfix(traces.status.value_counts().to_dict())
@@ -440,7 +445,7 @@ def plot_archive(
     places,               # NET.STA -> (latitude, longitude)
     ax=None,
 ):                        # the axes
-    "Map of the events by depth, and of the stations by the number of records that came"
+    "Map of the events by depth, and of the stations with and without records"
     if ax is None: _, ax = plt.subplots(figsize=(9, 4.4), dpi=72, layout='constrained')
     draw_coast(ax)
     got = ledger[ledger.status == 'fetched'].station.str.split('.').str[:2].str.join('.').value_counts()

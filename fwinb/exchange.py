@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['NAME', 'SPECFEM', 'TABLE', 'RAW', 'RESP', 'LEFT', 'TAG', 'EXPORT', 'EDGE', 'WEAKEST', 'SHORTEST', 'SYNGINE', 'FETCH',
            'Place', 'station_places', 'station_line', 'hypocentre', 'cmt_event', 'write_specfem', 'Row',
-           'event_folders', 'folder_time', 'find_event', 'listed_event', 'record_name', 'take_over', 'channel_facts',
+           'event_folders', 'folder_time', 'find_event', 'listed_event', 'record_name', 'take_over', 'epoch_facts',
            'known_stations', 'take_stations', 'why_left', 'import_obspydmt', 'index_raw', 'same_span_differs',
-           'write_asdf', 'export_asdf', 'unique_files', 'source_spectrum', 'duration_spectrum', 'highest_frequency',
-           'exchange_source', 'Refused', 'syngine_client', 'one_try', 'ask_halves', 'syngine_request', 'check_whole',
-           'check_answer', 'syngine_trace', 'syngine_model', 'fetch_syngine']
+           'write_asdf', 'export_asdf', 'source_spectrum', 'duration_spectrum', 'highest_frequency', 'exchange_source',
+           'Refused', 'syngine_client', 'one_try', 'ask_halves', 'syngine_request', 'check_whole', 'check_answer',
+           'syngine_trace', 'syngine_model', 'fetch_syngine']
 
 # %% ../nbs/01_exchange.ipynb #0be2bad9
 import csv, os, re, shutil, warnings
@@ -27,8 +27,9 @@ from requests.exceptions import RequestException
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from .client import BUSY, Temporary, patiently, retry_after
+from .download import trace_name
 from .events import Rejected, centroid, event_name, find_mechanism, half_duration, name_events, read_source
-from .files import kind_of_file, read_events, read_records, read_stations, safe_name
+from .files import kind_of_file, read_events, read_records, read_stations, safe_name, unique_files
 from .pairs import RECORD_LENGTH, atomic_path, path_geometry, walk_files
 
 # %% ../nbs/01_exchange.ipynb #8b261aa5
@@ -180,13 +181,12 @@ def record_name(
     "Name of a file of records, from their headers"
     ids = sorted({tr.id for tr in st})
     if len(ids) != 1: raise Rejected('unreadable', f'{len(ids)} channels in one file: {", ".join(ids[:4])}')
-    codes = ids[0].split('.')
-    if len(codes) != 4 or not all(NAME.fullmatch(c) for c in (codes[0], codes[1], codes[3], codes[2] or '-')): raise Rejected('unreadable', f'{ids[0]!r} is not NET.STA.LOC.CHA')
     endings = {'MSEED': 'mseed', 'SAC': 'sac'}
     kinds = {str(tr.stats.get('_format')) for tr in st}
     if len(kinds) != 1 or not kinds <= set(endings): raise Rejected('unreadable', f'a record in the format {", ".join(sorted(kinds))}, not miniSEED or SAC')
-    start, end = (t.strftime('%Y%m%dT%H%M%SZ') for t in (min(tr.stats.starttime for tr in st), max(tr.stats.endtime for tr in st)))
-    return f'{ids[0]}__{start}__{end}.{endings[kinds.pop()]}'
+    span = min(tr.stats.starttime for tr in st), max(tr.stats.endtime for tr in st)
+    try: return trace_name(ids[0].split('.'), *span, endings[kinds.pop()])
+    except ValueError as e: raise Rejected('unreadable', f'{ids[0]!r} is not NET.STA.LOC.CHA') from e
 
 # %% ../nbs/01_exchange.ipynb #4c60c972
 def take_over(
@@ -203,7 +203,7 @@ def take_over(
     return 'taken over'
 
 # %% ../nbs/01_exchange.ipynb #2f65103c
-def channel_facts(
+def epoch_facts(
     inventory, # obspy Inventory
 )->set:        # of tuples
     "What the metadata say about each epoch of each channel, to be compared"
@@ -222,7 +222,7 @@ def known_stations(
     folder, # of StationXML
 )->dict:    # facts of an epoch -> name of the file that has it
     "Epochs of channels that are there already"
-    return {fact: p.name for p in walk_files(folder) if kind_of_file(p) == 'stations' for fact in channel_facts(read_stations(p))}
+    return {fact: p.name for p in walk_files(folder) if kind_of_file(p) == 'stations' for fact in epoch_facts(read_stations(p))}
 
 # %% ../nbs/01_exchange.ipynb #6e4ff254
 def take_stations(
@@ -232,7 +232,7 @@ def take_stations(
 )->tuple:        # status, remark, and the name of the file that has it
     "Take over metadata, unless another file has them"
     inventory = read_stations(path)
-    facts, codes = channel_facts(inventory), sorted({f'{n.code}.{s.code}' for n in inventory for s in n})
+    facts, codes = epoch_facts(inventory), sorted({f'{n.code}.{s.code}' for n in inventory for s in n})
     if not facts: raise Rejected('no response', 'no channel in it')
     if not all(NAME.fullmatch(c) for code in codes for c in code.split('.')): raise Rejected('unreadable', f'{codes[0]!r} is not NET.STA')
     if facts <= set(known): return 'there already', 'the same as in another file' if len(facts) else '', known[min(facts, key=str)]
@@ -391,17 +391,6 @@ def export_asdf(
         stored |= set(here)
     rows += [('', p[1], 'left out', 'no event happens during the record', p[0].relative_to(folder).as_posix()) for i, p in enumerate(pieces) if i not in stored]
     return pd.DataFrame(rows, columns=EXPORT)
-
-# %% ../nbs/01_exchange.ipynb #d2199a9e
-def unique_files(
-    names,       # of events
-    ending:str='',
-)->list:         # of str
-    "Names of files for events; a `ValueError` if two would share one"
-    files = [safe_name(name) + ending for name in names]
-    twice = sorted({f for f in files if files.count(f) > 1})
-    if twice: raise ValueError(f'two events would both be called {twice[0]}: {[n for n, f in zip(names, files) if f == twice[0]]}')
-    return files
 
 # %% ../nbs/01_exchange.ipynb #3e604802
 def source_spectrum(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['IGNORED', 'PACKED', 'EBCDIC', 'kind_of_file', 'one_line', 'begins_as_xml', 'refuse_dtd', 'no_pickles', 'read_records',
-           'read_stations', 'read_events', 'response_fault', 'safe_name', 'safe_names']
+           'read_stations', 'read_events', 'response_fault', 'safe_name', 'safe_names', 'unique_files']
 
 # %% ../nbs/00_files.ipynb #4f3f6710
 import re, tarfile, threading, warnings, zipfile
@@ -22,7 +22,7 @@ from obspy.core.util.base import ENTRY_POINTS
 from .events import Rejected
 
 # %% ../nbs/00_files.ipynb #bddcfe18
-IGNORED = {'.txt', '.md', '.csv', '.json', '.yml', '.yaml', '.png', '.pdf', '.jpg', '.log', '.py', '.ipynb', '.html', '.lock', '.part', '.rejected'}
+IGNORED = {'.txt', '.md', '.csv', '.json', '.yml', '.yaml', '.png', '.pdf', '.jpg', '.log', '.py', '.ipynb', '.html', '.lock', '.part', '.rejected', '.answer'}
 
 def kind_of_file(
     path, # of a file
@@ -149,3 +149,13 @@ def safe_names(
         while (new := safe + f'_{k}'*(k > 1)).lower() in used: k += 1
         used.add(new.lower()); out[name] = new
     return out
+
+def unique_files(
+    names,       # of events
+    ending:str='',
+)->list:         # of str
+    "Names of files for events; a `ValueError` if two would share one"
+    files = [safe_name(name) + ending for name in names]
+    twice = sorted({f for f in files if files.count(f) > 1})
+    if twice: raise ValueError(f'two events would both be called {twice[0]}: {[n for n, f in zip(names, files) if f == twice[0]]}')
+    return files

@@ -20,3 +20,25 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def root(): return ROOT
+
+class Fault:
+    "What a data centre does to a request; None: nothing"
+    act = None
+    def __call__(self, handler): return bool(self.act) and self.act(handler)
+
+@pytest.fixture(scope='module')
+def sample_centre():
+    "A data centre that serves the sample, and fails when it is told to by `fault.act`"
+    from fwinb.loopback import data_centre
+    fault = Fault()
+    with data_centre(ROOT/'data/sample/raw', intercept=fault) as c:
+        c.fault = fault
+        yield c
+
+@pytest.fixture
+def centre(sample_centre):
+    "The same, sound and without a memory of earlier tests"
+    sample_centre.fault.act = None
+    sample_centre.asked.clear()
+    yield sample_centre
+    sample_centre.fault.act = None

@@ -1,5 +1,5 @@
 "A download when the disk fills between an answer and its files; a second one in the same folder; data centres named twice or without a station; catalogues by month; seeds."
-import errno, os, subprocess, sys, textwrap, time
+import errno, os, subprocess, sys, time
 from pathlib import Path
 import obspy, pytest
 from obspy import UTCDateTime
@@ -17,25 +17,6 @@ A, B = UTCDateTime(1990, 1, 1), UTCDateTime(2030, 1, 1)
 ONE = choose_events(get_events(str(SAMPLE), None, None), A, B)[0][:1]
 SERVED = {'.'.join(p.name.split('.')[1:5]): p for p in (SAMPLE/'obsd').glob('SIM1*')}
 FAST = dict(rate=1e4, tries=2, pause=.01, seed=0)
-
-class Fault:
-    "What the data centre does to a request; None: nothing"
-    act = None
-    def __call__(self, handler): return bool(self.act) and self.act(handler)
-
-@pytest.fixture(scope='module')
-def one_centre():
-    fault = Fault()
-    with data_centre(SAMPLE, intercept=fault) as c:
-        c.fault = fault
-        yield c
-
-@pytest.fixture
-def centre(one_centre):
-    one_centre.fault.act = None
-    one_centre.asked.clear()
-    yield one_centre
-    one_centre.fault.act = None
 
 def queries(centre): return [(a.path, tuple(sorted(a.query.items())), a.body) for a in centre.asked if '/query' in a.path and a.status in (200, 204)]
 

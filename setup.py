@@ -20,7 +20,7 @@ quarto = {'_quarto.yml', 'nbdev.yml', 'sidebar.yml'}  # of the documentation, no
 def shared():
     "What a run needs beside the modules: notebooks, report presets, sample data, facts."
     yield from (p for e in ('ipynb', 'yml') for p in root.glob(f'nbs/[!_.]*.{e}') if p.name not in quarto)
-    yield from (p for part in ('sample', 'facts', 'weights', 'sensitivity', 'teachers') for p in root.glob(f'data/{part}/**/*') if p.is_file())
+    yield from (p for part in ('sample', 'facts', 'weights', 'sensitivity', 'teachers', 'inversion') for p in root.glob(f'data/{part}/**/*') if p.is_file())
 
 class BuildPy(build_py):
     "Put `shared()` under `fwinb/_share`, so that `../data/sample` seen from `nbs` holds in a wheel too."

@@ -8,7 +8,7 @@ __all__ = ['ROUGH', 'STUDENT', 'FIRST', 'VERSION', 'PLANS', 'STYLE', 'unit_recor
            'finish_campaign', 'run_study', 'collect_runs', 'save_tables', 'open_tables', 'mean_interval', 'study_table',
            'plot_study', 'plot_maps', 'told_study']
 
-# %% ../nbs/09_invert.ipynb #bdc4277b
+# %% ../nbs/09_invert.ipynb #64e60e2e
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from .membrane import NODES, Grid, make_grid, node_map, one_thread, speed_map, w
 from .campaign import DT, Campaign, coverage, make_campaign, pair_table
 from .choose import SELECTIONS, Look, Selection, synthetics
 
-# %% ../nbs/09_invert.ipynb #5ddc2811
+# %% ../nbs/09_invert.ipynb #67be21d7
 ROUGH = .1       # weight of the roughness
 STUDENT = 3.     # degrees of freedom of the robust norm
 FIRST = .02      # largest change of dc/c in the first step of an iteration
@@ -41,7 +41,7 @@ def roughness(
     "Sum of the squared second differences of the nodes"
     return sum((m[2:] - 2*m[1:-1] + m[:-2]).pow(2).sum() for m in (nodes, nodes.T))
 
-# %% ../nbs/09_invert.ipynb #11480089
+# %% ../nbs/09_invert.ipynb #8a9ffedd
 class Problem(NamedTuple):
     "One iteration: pairs that are fitted, and how"
     campaign:Campaign
@@ -69,7 +69,7 @@ def misfit_gradient(
         f.backward()
     return f.item(), m.grad.double().numpy()
 
-# %% ../nbs/09_invert.ipynb #d93f551a
+# %% ../nbs/09_invert.ipynb #6ef7397c
 def map_scores(
     nodes,               # (NODES, NODES)
     campaign:Campaign,
@@ -82,7 +82,7 @@ def map_scores(
     a, b = ((1+bias)*(1+node_map(nodes, grid.x)) - 1)[seen], truth[seen]
     return dict(error=np.linalg.norm(a-b)/np.linalg.norm(b), correlation=np.corrcoef(a, b)[0,1] if np.ptp(a) > 1e-9 else 0., spurious=(np.abs(a-b) > truth.std()).mean())
 
-# %% ../nbs/09_invert.ipynb #3151dd2f
+# %% ../nbs/09_invert.ipynb #f13452f0
 def held_out_misfit(
     nodes,               # (NODES, NODES)
     campaign:Campaign,
@@ -101,7 +101,7 @@ def count_pairs(
     sound = admitted & (look.campaign.table.fault == 'none').values
     return dict(pairs=int(admitted.sum()), sound=int(sound.sum()), skipped=int((sound & look.skipped).sum()))
 
-# %% ../nbs/09_invert.ipynb #7a156170
+# %% ../nbs/09_invert.ipynb #b155f5b2
 def descend(
     nodes:np.ndarray,    # (NODES, NODES)
     problem:Problem,
@@ -126,7 +126,7 @@ def robust_scale(
     obs, syn = (unit_records(torch.from_numpy(x[admitted])) for x in (campaign.obs, np.asarray(syn)))
     return float(1.4826*(obs-syn).abs().median())
 
-# %% ../nbs/09_invert.ipynb #33399308
+# %% ../nbs/09_invert.ipynb #a9ce5ae8
 def invert(
     campaign:Campaign,
     selection:Selection,
@@ -149,7 +149,7 @@ def invert(
             gradients += n
     return m, pd.DataFrame(rows)
 
-# %% ../nbs/09_invert.ipynb #215f649a
+# %% ../nbs/09_invert.ipynb #cedc0a40
 VERSION = 1   # of what a run means; a new one makes kept runs void
 
 class Plan(NamedTuple):
@@ -158,12 +158,14 @@ class Plan(NamedTuple):
     mix:str
     bias:float
     selections:tuple
+    times:int=1      # so many times the iterations
 
-_RIVALS = ('all', 'all, robust', 'misfit', 'rule', 'half-period rule', 'network', 'network + terms', 'network, aligned', 'network, aligned + terms', 'oracle')
+_RIVALS = ('all', 'all, robust', 'misfit', 'rule', 'half-period rule', 'half-period rule + terms', 'network', 'network + terms', 'network, aligned', 'network, aligned + terms', 'oracle')
 PLANS = {p.name: p for p in (
     Plan('mixed', 'mixed', 0., tuple(k for k in SELECTIONS if k not in ('sound', 'oracle, frozen'))),
     Plan('hard', 'hard', 0., _RIVALS),
-    Plan('biased', 'none', .05, ('all', 'half-period rule', 'network', 'network, aligned', 'oracle, frozen', 'oracle')))}
+    Plan('biased', 'none', .05, ('all', 'half-period rule', 'network', 'network, aligned', 'oracle, frozen', 'oracle')),
+    Plan('patient', 'mixed', 0., ('all', 'all, robust', 'misfit', 'rule', 'network', 'network + terms', 'network, aligned + terms', 'oracle'), 3))}
 
 def run_name(
     plan:str,       # of `PLANS`
@@ -175,7 +177,7 @@ def run_name(
     "Name of a run"
     return f"{plan}-{seed}-{selection.replace(', ', '_').replace(' + ', '_').replace(' ', '_')}-{iterations}x{steps}-v{VERSION}"
 
-# %% ../nbs/09_invert.ipynb #c9fa531c
+# %% ../nbs/09_invert.ipynb #db26fefc
 def finish_campaign(
     folder,         # of the runs
     plan:str,       # of `PLANS`
@@ -190,12 +192,12 @@ def finish_campaign(
     if not todo: return
     campaign, grid = make_campaign(seed, PLANS[plan].mix), make_grid()
     for name, path in todo.items():
-        with one_thread(): m, history = invert(campaign, SELECTIONS[name], grid, PLANS[plan].bias, iterations, steps)   # numbers depend on the number of threads, though little
+        with one_thread(): m, history = invert(campaign, SELECTIONS[name], grid, PLANS[plan].bias, PLANS[plan].times*iterations, steps)   # numbers depend on the number of threads, though little
         note = dict(plan=plan, seed=seed, selection=name, of=len(campaign.table), history=history.to_dict('list'), nodes=m.round(5).tolist())
         with atomic_path(path) as tmp: tmp.write_text(json.dumps(note), encoding='utf-8')
         if progress: print(f'{plan}, seed {seed}, {name}: error {history.error.iloc[-1]:.2f}', flush=True)
 
-# %% ../nbs/09_invert.ipynb #77737738
+# %% ../nbs/09_invert.ipynb #09f7c86d
 def run_study(
     folder,                  # of the runs; the same call goes on from there
     plans=tuple(PLANS),
@@ -213,7 +215,7 @@ def run_study(
     with joblib.parallel_config(backend='loky' if processes > 1 else 'sequential', **(dict(inner_max_num_threads=1) if processes > 1 else {})):
         joblib.Parallel(n_jobs=processes)(work(folder, p, s, selections or PLANS[p].selections, iterations, steps, progress) for s in seeds for p in plans)
 
-# %% ../nbs/09_invert.ipynb #52735730
+# %% ../nbs/09_invert.ipynb #9e6cd3a9
 def collect_runs(
     folder,             # of `run_study`
 )->tuple:               # history: a row per plan, seed, selection, iteration; models: (plan, seed, selection) -> nodes
@@ -223,7 +225,7 @@ def collect_runs(
     parts = [pd.DataFrame(n['history']).assign(plan=n['plan'], seed=n['seed'], selection=n['selection'], of=n['of']) for n in notes]
     return pd.concat(parts, ignore_index=True), {(n['plan'], n['seed'], n['selection']): np.array(n['nodes']) for n in notes}
 
-# %% ../nbs/09_invert.ipynb #f4ae1ef4
+# %% ../nbs/09_invert.ipynb #a70f6d45
 def save_tables(
     folder,
     history:pd.DataFrame,  # of `collect_runs`
@@ -241,7 +243,7 @@ def open_tables(
     history, m = (pd.read_csv(Path(folder)/k) for k in ('history.csv', 'models.csv'))
     return history, {tuple(r[:3]): np.array(r[3:], float).reshape(NODES, NODES) for r in m.itertuples(index=False)}
 
-# %% ../nbs/09_invert.ipynb #945eab62
+# %% ../nbs/09_invert.ipynb #7a984dcf
 def mean_interval(
     x,                # (n,) one value per campaign
     level:float=.95,
@@ -268,8 +270,8 @@ def study_table(
         rows[k] |= {f'pairs_{w}': (t.xs(k, level='selection').pairs/t.xs(k, level='selection').of).mean() for w, t in (('first', first), ('last', last))} | dict(campaigns=error[k].notna().sum())
     return pd.DataFrame(rows).T.sort_values('error').astype(dict(campaigns=int)).rename_axis('selection')
 
-# %% ../nbs/09_invert.ipynb #0cc598e1
-STYLE = {'all': ('0.55', '-'), 'all, robust': ('0.55', '--'), 'misfit': ('#cc79a7', '-'), 'misfit, frozen': ('#cc79a7', ':'), 'rule': ('#e69f00', '-'), 'half-period rule': ('#e69f00', '--'), 'network': ('#0072b2', '-'),
+# %% ../nbs/09_invert.ipynb #f838adb7
+STYLE = {'all': ('0.55', '-'), 'all, robust': ('0.55', '--'), 'misfit': ('#cc79a7', '-'), 'misfit, frozen': ('#cc79a7', ':'), 'rule': ('#e69f00', '-'), 'half-period rule': ('#e69f00', '--'), 'half-period rule + terms': ('#e69f00', '-.'), 'network': ('#0072b2', '-'),
          'network, frozen': ('#0072b2', ':'), 'network + terms': ('#0072b2', '-.'), 'network, aligned': ('#009e73', '--'), 'network, aligned + terms': ('#009e73', '-'), 'oracle': ('black', '-'), 'oracle, frozen': ('black', ':'), 'random': ('0.8', '-')}
 
 def plot_study(
@@ -289,7 +291,7 @@ def plot_study(
     fig.legend(*axs[0].get_legend_handles_labels(), loc='outside right center', frameon=False, fontsize='small')
     return fig
 
-# %% ../nbs/09_invert.ipynb #da147d43
+# %% ../nbs/09_invert.ipynb #02f99977
 def plot_maps(
     campaign:Campaign,
     models:dict,         # name -> (NODES, NODES)
@@ -312,7 +314,7 @@ def plot_maps(
     fig.colorbar(image, ax=axs, label='$\\delta c/c$ (%)', shrink=.6)
     return fig
 
-# %% ../nbs/09_invert.ipynb #81747af8
+# %% ../nbs/09_invert.ipynb #95009986
 def told_study(
     history:pd.DataFrame,  # of `collect_runs`
     plan:str,

@@ -11,6 +11,7 @@ __all__ = ['ENGINES', 'STYLE', 'PACKAGES', 'Stage', 'notebook_parameters', 'load
 import argparse, ast, difflib, hashlib, html, json, os, platform, re, shutil, subprocess, sys, tempfile, time
 from dataclasses import dataclass, field
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat, yaml
@@ -26,10 +27,12 @@ class Stage:
     parameters:dict                             # every one of the notebook's parameters
     outputs:list = field(default_factory=list)  # paths that it must leave behind
     when:str = ''                               # path without which it is left out
+    needs:str = ''                              # package without which it is left out
 
     @property
     def missing(self):
         "Why it is left out, or nothing; an earlier stage may make the path"
+        if self.needs and find_spec(self.needs) is None: return f'it needs {self.needs}, which is not installed'
         return f'there is no {Path(self.when).name} in {Path(self.when).parent.name}' if self.when and not Path(self.when).exists() else ''
 
 # %% ../nbs/10_report.ipynb #af7380dd
@@ -65,8 +68,8 @@ def load_preset(
 # %% ../nbs/10_report.ipynb #aa8588cb
 def _stage(spec, preset, words):
     if not isinstance(spec, dict): raise ValueError(f'{preset}: a stage is a list of `name: value` lines, not {spec!r}')
-    strange = set(spec) - {'name', 'notebook', 'parameters', 'when'}
-    if strange or not {'name', 'notebook'} <= set(spec): raise ValueError(f'{preset}: a stage has a name, a notebook, parameters and when, not {sorted(spec)}')
+    strange = set(spec) - {'name', 'notebook', 'parameters', 'when', 'needs'}
+    if strange or not {'name', 'notebook'} <= set(spec): raise ValueError(f'{preset}: a stage has a name, a notebook, parameters, when and needs, not {sorted(spec)}')
     if not re.fullmatch(r'\w[\w-]*', str(spec['name'])): raise ValueError(f"{preset}: a stage name is a word, not {spec['name']!r}")
     if not isinstance(spec.get('parameters') or {}, dict): raise ValueError(f"{preset}: stage {spec['name']!r}: parameters must be `name: value` lines")
     beside = preset.parent/spec['notebook']
@@ -78,7 +81,7 @@ def _stage(spec, preset, words):
                          + f' It has {sorted(defaults)}')
     stage = Stage(str(spec['name']), notebook, {})
     for name, default in defaults.items(): _settle(stage, name, default, given.get(name), words)
-    stage.when = _fill(spec.get('when', ''), words)
+    stage.when, stage.needs = _fill(spec.get('when', ''), words), spec.get('needs', '')
     return stage
 
 def _fill(text, words):
@@ -128,7 +131,7 @@ def stage_key(
     "Digest of everything that a stage's result depends on"
     code = '\n'.join(c.source for c in nbformat.read(stage.notebook, 4).cells if c.cell_type == 'code')
     parts = [code, *(p.read_text() for p in sorted(imported_modules(code))), json.dumps(stage.parameters, sort_keys=True)]
-    parts += [f'{p} {metadata.version(p)}' for p in ENGINES]
+    parts += [f'{p} {metadata.version(p)}' for p in (*ENGINES, *[stage.needs]*bool(stage.needs))]
     parts += [line for _,path in stage_inputs(stage) for line in _file_list(path)]
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()
 

@@ -6,7 +6,7 @@
 __all__ = ['HALF', 'ALIKE', 'SHARE', 'PRECISION', 'SOURCE', 'SELECTIONS', 'synthetics', 'campaign_truth', 'shift_records', 'Look',
            'ray_matrix', 'likely_maps', 'witness_terms', 'suspects', 'Selection', 'best']
 
-# %% ../nbs/09_choose.ipynb #13291f54
+# %% ../nbs/09_choose.ipynb #35128784
 from functools import cached_property, partial
 from typing import Callable, NamedTuple
 
@@ -22,7 +22,7 @@ from .selector import Model, classify, describe, limits_for, load_model
 from .membrane import HALF_WIDTH, NODES, PERIOD, SPEED, Grid, one_thread, speed_map, spline_matrix, waves
 from .campaign import DT, KM_PER_DEGREE, Campaign, campaign_pairs
 
-# %% ../nbs/09_choose.ipynb #5d4c858d
+# %% ../nbs/09_choose.ipynb #d10c3a0c
 def synthetics(
     nodes,               # (NODES, NODES)
     campaign:Campaign,
@@ -35,7 +35,7 @@ def synthetics(
     with one_thread(), torch.no_grad(): u = waves(speed_map(nodes, grid, bias), grid, c.held if held else c.events, c.stations).numpy().astype(float)
     return u if held else u[c.table.event, c.table.station]*c.table['size'].values[:,None]
 
-# %% ../nbs/09_choose.ipynb #1543799f
+# %% ../nbs/09_choose.ipynb #ed45b945
 def campaign_truth(
     nodes,               # (NODES, NODES): the present model
     campaign:Campaign,
@@ -50,14 +50,14 @@ def campaign_truth(
     syn, g = (x[c.table.event, c.table.station]*c.table['size'].values[:,None] for x in (u, (v-u)/step))
     return linear_error(c.obs, syn, g)
 
-# %% ../nbs/09_choose.ipynb #77ee6865
+# %% ../nbs/09_choose.ipynb #6081635b
 HALF = PERIOD/2     # s: a delay beyond it is a skipped cycle
 ALIKE = .8          # largest correlation of a pair that has the right shape
 SHARE = .4          # of all pairs, where selections are compared at equal numbers
 PRECISION = .95     # asked of the selector
 SOURCE = Prior((10., 10., 10., .1, .1, .1), 25., 3.)   # s: delays that a wrong origin time, place or clock may cause
 
-# %% ../nbs/09_choose.ipynb #0e8364d7
+# %% ../nbs/09_choose.ipynb #3bee4e25
 def shift_records(
     u:np.ndarray,   # (n, npts)
     seconds,        # (n,) positive: later
@@ -68,7 +68,7 @@ def shift_records(
     f = np.fft.rfftfreq(n, dt)
     return np.fft.irfft(np.fft.rfft(u, n)*np.exp(-2j*np.pi*np.multiply.outer(np.asarray(seconds, float), f)), n)[...,:u.shape[-1]]
 
-# %% ../nbs/09_choose.ipynb #e7f5aadf
+# %% ../nbs/09_choose.ipynb #4c8ccd01
 class Look:
     "What a selection may look at: the records, the synthetics of one model, and what follows from them; computed when asked for"
     def __init__(
@@ -99,7 +99,7 @@ class Look:
     def _usable(self, pairs): return np.nan_to_num(classify(describe(pairs, self.model), self.model).usable.values)   # nothing can be said: not admitted
     def accepted(self, probability): return probability >= limits_for(self.model, PRECISION).accept_from
 
-# %% ../nbs/09_choose.ipynb #7bbea846
+# %% ../nbs/09_choose.ipynb #3c08258f
 def ray_matrix(
     starts, ends,      # (n, 2) km north and east
     points:int=200,    # along each ray
@@ -110,7 +110,7 @@ def ray_matrix(
     north, east = (spline_matrix(at[...,k].ravel()).reshape(len(at), points, NODES) for k in (0, 1))
     return -np.einsum('npi,npj->nij', north, east).reshape(len(at), -1)*(np.hypot(*(ends-starts).T)/SPEED/points)[:,None]
 
-# %% ../nbs/09_choose.ipynb #b30c406b
+# %% ../nbs/09_choose.ipynb #368aab71
 def likely_maps(
     rms:float=.05,     # of dc/c
     length:float=600., # km, correlation length
@@ -124,7 +124,7 @@ def likely_maps(
     both = np.einsum('ia,jb->ijab', pattern, pattern).reshape(NODES**2, -1)
     return rms*both[:,largest]*np.sqrt(np.maximum(power[largest], 0))
 
-# %% ../nbs/09_choose.ipynb #22e126c8
+# %% ../nbs/09_choose.ipynb #537968a7
 def witness_terms(
     campaign:Campaign,
     correlation,           # of `cross_correlation`, of its pairs
@@ -139,7 +139,7 @@ def witness_terms(
     records = pd.Series(good*1.).groupby(t.station.values).transform('sum').values
     return pd.DataFrame(dict(late=x.station, error=x.scatter/np.sqrt(np.maximum(records, 1)), aside=np.hypot(*x.coefficients[:,1:3].T)))
 
-# %% ../nbs/09_choose.ipynb #013e3956
+# %% ../nbs/09_choose.ipynb #8e94c86f
 def suspects(
     table:pd.DataFrame,    # of a campaign
     terms:pd.DataFrame,    # of `witness_terms`
@@ -152,7 +152,7 @@ def suspects(
     usual = terms.aside.groupby(table.event.values).first().median()
     return ((terms.late.abs() > np.maximum(clock, errors*terms.error)) | (terms.aside > max(place, times*usual))).values
 
-# %% ../nbs/09_choose.ipynb #fc23949d
+# %% ../nbs/09_choose.ipynb #79e1e75b
 class Selection(NamedTuple):
     "A way to choose pairs"
     choose:Callable      # of a `Look`: (n,) bool
@@ -160,7 +160,7 @@ class Selection(NamedTuple):
     again:bool=True      # chosen again for each model? else for the start only
     robust:bool=False    # with Student's t instead of the correlation
 
-# %% ../nbs/09_choose.ipynb #302e7505
+# %% ../nbs/09_choose.ipynb #34ad0b81
 def best(
     score,               # (n,) larger is better
     share:float=SHARE,   # of all pairs
@@ -180,11 +180,11 @@ def _without_suspects(look, choose): return choose(look) & ~look.suspect
 def _sound(look): return (look.campaign.table.fault == 'none').values
 def _oracle(look): return _sound(look) & ~look.skipped
 
-# %% ../nbs/09_choose.ipynb #670223c3
+# %% ../nbs/09_choose.ipynb #83c321fc
 SELECTIONS = {
     'all': Selection(_all, 'every pair'),
     'all, robust': Selection(_all, "every pair, Student's t", robust=True),
-    'random': Selection(_random, f'{SHARE:.0%} of the pairs, at random'),
+    'random': Selection(_random, f'{SHARE:.0%} of the pairs, at random, the same for every model'),
     'misfit, frozen': Selection(_classes, 'Classes I and II at the start', again=False),
     'misfit': Selection(_classes, 'Classes I and II of each model'),
     'rule': Selection(lambda look: correlation_rule(look.pairs), 'correlation > .8, |lag| < 10 s, |ln A| < .5'),

@@ -73,7 +73,7 @@ def _plot_label(ax, pair):
     "One pair under its misfit"
     plot_pair(pair, ax, labels=False)
     ax.tick_params(labelsize='small'); ax.yaxis.label.set_size('small')
-    ax.set_title(f'$\chi$ = {pair.misfit.item():.2f}   {pair.distance_deg.item():.0f}°, {pair.event_depth_km.item():.0f} km, Mw {pair.event_magnitude.item():.1f}', fontsize='small')
+    ax.set_title(f'$\\chi$ = {pair.misfit.item():.2f}   {pair.distance_deg.item():.0f}°, {pair.event_depth_km.item():.0f} km, Mw {pair.event_magnitude.item():.1f}', fontsize='small')
 
 # %% ../nbs/10_figures.ipynb #4b9da36f
 def figure_3(

@@ -8,7 +8,7 @@ __all__ = ['ROUGH', 'STUDENT', 'FIRST', 'VERSION', 'PLANS', 'STYLE', 'unit_recor
            'finish_campaign', 'run_study', 'collect_runs', 'save_tables', 'open_tables', 'mean_interval', 'study_table',
            'plot_study', 'plot_maps', 'told_study']
 
-# %% ../nbs/09_invert.ipynb #64e60e2e
+# %% ../nbs/09_invert.ipynb #763a0ea9
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from .membrane import NODES, Grid, make_grid, node_map, one_thread, speed_map, w
 from .campaign import DT, Campaign, coverage, make_campaign, pair_table
 from .choose import SELECTIONS, Look, Selection, synthetics
 
-# %% ../nbs/09_invert.ipynb #67be21d7
+# %% ../nbs/09_invert.ipynb #e6a24831
 ROUGH = .1       # weight of the roughness
 STUDENT = 3.     # degrees of freedom of the robust norm
 FIRST = .02      # largest change of dc/c in the first step of an iteration
@@ -41,7 +41,7 @@ def roughness(
     "Sum of the squared second differences of the nodes"
     return sum((m[2:] - 2*m[1:-1] + m[:-2]).pow(2).sum() for m in (nodes, nodes.T))
 
-# %% ../nbs/09_invert.ipynb #8a9ffedd
+# %% ../nbs/09_invert.ipynb #71dc51f3
 class Problem(NamedTuple):
     "One iteration: pairs that are fitted, and how"
     campaign:Campaign
@@ -69,7 +69,7 @@ def misfit_gradient(
         f.backward()
     return f.item(), m.grad.double().numpy()
 
-# %% ../nbs/09_invert.ipynb #6ef7397c
+# %% ../nbs/09_invert.ipynb #46e76885
 def map_scores(
     nodes,               # (NODES, NODES)
     campaign:Campaign,
@@ -82,7 +82,7 @@ def map_scores(
     a, b = ((1+bias)*(1+node_map(nodes, grid.x)) - 1)[seen], truth[seen]
     return dict(error=np.linalg.norm(a-b)/np.linalg.norm(b), correlation=np.corrcoef(a, b)[0,1] if np.ptp(a) > 1e-9 else 0., spurious=(np.abs(a-b) > truth.std()).mean())
 
-# %% ../nbs/09_invert.ipynb #f13452f0
+# %% ../nbs/09_invert.ipynb #113f41f5
 def held_out_misfit(
     nodes,               # (NODES, NODES)
     campaign:Campaign,
@@ -101,7 +101,7 @@ def count_pairs(
     sound = admitted & (look.campaign.table.fault == 'none').values
     return dict(pairs=int(admitted.sum()), sound=int(sound.sum()), skipped=int((sound & look.skipped).sum()))
 
-# %% ../nbs/09_invert.ipynb #b155f5b2
+# %% ../nbs/09_invert.ipynb #6c374a2c
 def descend(
     nodes:np.ndarray,    # (NODES, NODES)
     problem:Problem,
@@ -126,7 +126,7 @@ def robust_scale(
     obs, syn = (unit_records(torch.from_numpy(x[admitted])) for x in (campaign.obs, np.asarray(syn)))
     return float(1.4826*(obs-syn).abs().median())
 
-# %% ../nbs/09_invert.ipynb #a9ce5ae8
+# %% ../nbs/09_invert.ipynb #21e33d7c
 def invert(
     campaign:Campaign,
     selection:Selection,
@@ -149,7 +149,7 @@ def invert(
             gradients += n
     return m, pd.DataFrame(rows)
 
-# %% ../nbs/09_invert.ipynb #cedc0a40
+# %% ../nbs/09_invert.ipynb #e373524f
 VERSION = 1   # of what a run means; a new one makes kept runs void
 
 class Plan(NamedTuple):
@@ -177,7 +177,7 @@ def run_name(
     "Name of a run"
     return f"{plan}-{seed}-{selection.replace(', ', '_').replace(' + ', '_').replace(' ', '_')}-{iterations}x{steps}-v{VERSION}"
 
-# %% ../nbs/09_invert.ipynb #db26fefc
+# %% ../nbs/09_invert.ipynb #864a9c17
 def finish_campaign(
     folder,         # of the runs
     plan:str,       # of `PLANS`
@@ -197,7 +197,7 @@ def finish_campaign(
         with atomic_path(path) as tmp: tmp.write_text(json.dumps(note), encoding='utf-8')
         if progress: print(f'{plan}, seed {seed}, {name}: error {history.error.iloc[-1]:.2f}', flush=True)
 
-# %% ../nbs/09_invert.ipynb #09f7c86d
+# %% ../nbs/09_invert.ipynb #71e16277
 def run_study(
     folder,                  # of the runs; the same call goes on from there
     plans=tuple(PLANS),
@@ -215,17 +215,19 @@ def run_study(
     with joblib.parallel_config(backend='loky' if processes > 1 else 'sequential', **(dict(inner_max_num_threads=1) if processes > 1 else {})):
         joblib.Parallel(n_jobs=processes)(work(folder, p, s, selections or PLANS[p].selections, iterations, steps, progress) for s in seeds for p in plans)
 
-# %% ../nbs/09_invert.ipynb #9e6cd3a9
+# %% ../nbs/09_invert.ipynb #9b2a8bb9
 def collect_runs(
     folder,             # of `run_study`
+    iterations:int=6,   # of it; runs of other lengths may lie beside
+    steps:int=3,
 )->tuple:               # history: a row per plan, seed, selection, iteration; models: (plan, seed, selection) -> nodes
     "What is in the folder"
-    notes = [json.loads(p.read_text(encoding='utf-8')) for p in sorted(Path(folder).glob(f'*-v{VERSION}.json'))]
-    if not notes: raise ValueError(f'{folder} holds no run of version {VERSION}')
+    notes = [json.loads(p.read_text(encoding='utf-8')) for p in sorted(Path(folder).glob(f'*-{iterations}x{steps}-v{VERSION}.json'))]
+    if not notes: raise ValueError(f'{folder} holds no run of {iterations} iterations of {steps} steps, version {VERSION}')
     parts = [pd.DataFrame(n['history']).assign(plan=n['plan'], seed=n['seed'], selection=n['selection'], of=n['of']) for n in notes]
     return pd.concat(parts, ignore_index=True), {(n['plan'], n['seed'], n['selection']): np.array(n['nodes']) for n in notes}
 
-# %% ../nbs/09_invert.ipynb #a70f6d45
+# %% ../nbs/09_invert.ipynb #a87727ef
 def save_tables(
     folder,
     history:pd.DataFrame,  # of `collect_runs`
@@ -243,7 +245,7 @@ def open_tables(
     history, m = (pd.read_csv(Path(folder)/k) for k in ('history.csv', 'models.csv'))
     return history, {tuple(r[:3]): np.array(r[3:], float).reshape(NODES, NODES) for r in m.itertuples(index=False)}
 
-# %% ../nbs/09_invert.ipynb #7a984dcf
+# %% ../nbs/09_invert.ipynb #53945e4e
 def mean_interval(
     x,                # (n,) one value per campaign
     level:float=.95,
@@ -270,16 +272,16 @@ def study_table(
         rows[k] |= {f'pairs_{w}': (t.xs(k, level='selection').pairs/t.xs(k, level='selection').of).mean() for w, t in (('first', first), ('last', last))} | dict(campaigns=error[k].notna().sum())
     return pd.DataFrame(rows).T.sort_values('error').astype(dict(campaigns=int)).rename_axis('selection')
 
-# %% ../nbs/09_invert.ipynb #f838adb7
-STYLE = {'all': ('0.55', '-'), 'all, robust': ('0.55', '--'), 'misfit': ('#cc79a7', '-'), 'misfit, frozen': ('#cc79a7', ':'), 'rule': ('#e69f00', '-'), 'half-period rule': ('#e69f00', '--'), 'half-period rule + terms': ('#e69f00', '-.'), 'network': ('#0072b2', '-'),
-         'network, frozen': ('#0072b2', ':'), 'network + terms': ('#0072b2', '-.'), 'network, aligned': ('#009e73', '--'), 'network, aligned + terms': ('#009e73', '-'), 'oracle': ('black', '-'), 'oracle, frozen': ('black', ':'), 'random': ('0.8', '-')}
+# %% ../nbs/09_invert.ipynb #4d3fc6db
+STYLE = {'all': ('0.55', '-'), 'all, robust': ('0.55', '--'), 'misfit': ('#cc79a7', '-'), 'rule': ('#e69f00', '-'), 'half-period rule': ('#e69f00', '--'), 'half-period rule + terms': ('#e69f00', '-.'), 'network': ('#0072b2', '-'), 'network + terms': ('#0072b2', '-.'),
+         'network, aligned': ('#009e73', '--'), 'network, aligned + terms': ('#009e73', '-'), 'oracle': ('black', '-'), 'oracle, frozen': ('black', ':')}   # of curves; the other selections are in the table
 
 def plot_study(
     history:pd.DataFrame,  # of `collect_runs`
     plan:str,
 ):                         # the figure
     "Error, held-out misfit and share of the pairs by iteration: means over the campaigns, and the error's range for three of them"
-    fig, axs = plt.subplots(1, 3, figsize=(10, 3.6), layout='constrained')
+    fig, axs = plt.subplots(1, 3, figsize=(10, 3.4), dpi=80, layout='constrained')
     h = history[(history.plan == plan) & history.selection.isin(STYLE)].assign(share=lambda t: 100*t.pairs/t.of)
     for name in [k for k in STYLE if k in set(h.selection)]:
         by, (color, ls) = h[h.selection == name].groupby('iteration'), STYLE[name]
@@ -291,7 +293,7 @@ def plot_study(
     fig.legend(*axs[0].get_legend_handles_labels(), loc='outside right center', frameon=False, fontsize='small')
     return fig
 
-# %% ../nbs/09_invert.ipynb #02f99977
+# %% ../nbs/09_invert.ipynb #225ab2f1
 def plot_maps(
     campaign:Campaign,
     models:dict,         # name -> (NODES, NODES)
@@ -303,7 +305,7 @@ def plot_maps(
     seen, truth = coverage(campaign, x), campaign.true_map(x, x)
     maps = {'truth': truth} | {k: (1+bias)*(1+node_map(m, x)) - 1 for k, m in models.items()}
     nrows = -(-len(maps)//ncols)
-    fig, axs = plt.subplots(nrows, ncols, figsize=(2.5*ncols, 2.65*nrows), sharex=True, sharey=True, squeeze=False, dpi=80, layout='constrained')
+    fig, axs = plt.subplots(nrows, ncols, figsize=(2.5*ncols, 2.45*nrows), sharex=True, sharey=True, squeeze=False, dpi=80, layout='constrained')
     for ax, (k, v) in zip(axs.flat, maps.items()):
         image = ax.contourf(x, x, 100*np.where(seen, v, np.nan), np.arange(-16, 17, 2), cmap='RdBu', extend='both')
         ax.plot(*campaign.events.T[::-1], '*', color='black', ms=5, mew=0); ax.plot(*campaign.stations.T[::-1], '^', mfc='none', mec='black', ms=2.5, mew=.5)
@@ -314,7 +316,7 @@ def plot_maps(
     fig.colorbar(image, ax=axs, label='$\\delta c/c$ (%)', shrink=.6)
     return fig
 
-# %% ../nbs/09_invert.ipynb #95009986
+# %% ../nbs/09_invert.ipynb #05a11435
 def told_study(
     history:pd.DataFrame,  # of `collect_runs`
     plan:str,

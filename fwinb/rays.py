@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ROUGHNESS', 'fit_delays', 'invert_rays']
 
-# %% ../nbs/09_rays.ipynb #770f7f78
+# %% ../nbs/09_rays.ipynb #edbd14f1
 import numpy as np, pandas as pd
 
 from .membrane import NODES, Grid, make_grid
@@ -13,7 +13,7 @@ from .campaign import Campaign, coverage
 from .choose import Look, Selection, ray_matrix, shift_records, synthetics
 from .invert import count_pairs, map_scores
 
-# %% ../nbs/09_rays.ipynb #35b15054
+# %% ../nbs/09_rays.ipynb #58893ca2
 ROUGHNESS = 40.   # s: weight of the roughness against delays of 1 s
 
 def fit_delays(
@@ -28,7 +28,7 @@ def fit_delays(
     n = rays.T@rays + r.T@r
     return np.linalg.solve(n + 1e-9*np.trace(n)/len(n)*np.eye(len(n)), rays.T@np.asarray(delay, float)).reshape(NODES, NODES)
 
-# %% ../nbs/09_rays.ipynb #22b74af0
+# %% ../nbs/09_rays.ipynb #11e65b3c
 def invert_rays(
     campaign:Campaign,
     selection:Selection,

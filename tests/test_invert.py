@@ -38,7 +38,7 @@ def test_killed_and_finished(tmp_path):
         assert a['history']['pairs'] == b['history']['pairs']
         np.testing.assert_allclose(a['history']['error'], b['history']['error'], rtol=1e-5)
         np.testing.assert_allclose(a['nodes'], b['nodes'], atol=3e-5)
-    history, models = collect_runs(folder)
+    history, models = collect_runs(folder, 1, 1)
     assert set(history.selection) == {'random', 'rule'} <= set(PLANS['hard'].selections) | {'random'}
     assert len(models) == 4 and (history[history.iteration == 0].error.round(9) == 1).all()
 

@@ -50,6 +50,7 @@ class Problem(NamedTuple):
     bias:float=0.         # of the start model
     scale:float=0.        # of the residuals in Student's t; 0: correlation instead
 
+# %% ../nbs/09_invert.ipynb #bfdd26d2
 def misfit_gradient(
     nodes:np.ndarray,    # (NODES, NODES): change of speed relative to the start
     problem:Problem,
@@ -167,6 +168,7 @@ PLANS = {p.name: p for p in (
     Plan('biased', 'none', .05, ('all', 'half-period rule', 'network', 'network, aligned', 'oracle, frozen', 'oracle')),
     Plan('patient', 'mixed', 0., ('all', 'all, robust', 'misfit', 'rule', 'network', 'network + terms', 'network, aligned + terms', 'oracle'), 3))}
 
+# %% ../nbs/09_invert.ipynb #bf1863c3
 def run_name(
     plan:str,       # of `PLANS`
     seed:int,
@@ -255,6 +257,7 @@ def mean_interval(
     half = student.ppf((1+level)/2, len(x)-1)*x.std(ddof=1)/np.sqrt(len(x)) if len(x) > 1 else np.nan
     return x.mean(), x.mean()-half, x.mean()+half
 
+# %% ../nbs/09_invert.ipynb #f339df5f
 def study_table(
     history:pd.DataFrame,   # of `collect_runs`
     plan:str,

@@ -4,21 +4,21 @@
 
 # %% auto #0
 __all__ = ['DT', 'NEAR', 'FAR', 'KM_PER_DEGREE', 'PEAK', 'MOVED', 'HELD', 'MIXES', 'Mix', 'scatter_places', 'move_place',
-           'pair_table', 'spoil', 'Campaign', 'make_campaign', 'coverage', 'rayleigh_speed', 'disperse',
+           'pair_table', 'spoil', 'Campaign', 'make_campaign', 'coverage', 'synthetics', 'rayleigh_speed', 'disperse',
            'campaign_pairs']
 
 # %% ../nbs/09_campaign.ipynb #11f2976d
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np, pandas as pd, torch, xarray as xr
+import numpy as np, pandas as pd, xarray as xr
 from scipy.interpolate import RectBivariateSpline
 
 from .pairs import NPTS, RECORD_LENGTH, build_pairs
 from .earth import prem_modes
 from .noise import delay, glitch, log_uniform, model_noise, station_level
 from .simulate import double_couple, moment_of
-from .membrane import CELL, HALF_WIDTH, SPEED, make_grid, one_thread, random_map, waves
+from .membrane import CELL, HALF_WIDTH, SPEED, Grid, make_grid, random_map, speed_map, wave_records
 
 # %% ../nbs/09_campaign.ipynb #af2ac7cb
 DT = RECORD_LENGTH/NPTS       # s
@@ -125,12 +125,6 @@ class Campaign(NamedTuple):
     clean:np.ndarray              # (n, 1024) m, as a sound station would have recorded an earthquake at its place
     tested:np.ndarray             # (HELD, stations, 1024) records of the held-out earthquakes, no noise, no unit
 
-# %% ../nbs/09_campaign.ipynb #bb15bfda
-def _true_records(truth, grid, sources, stations):
-    "Waves through the true map, (sources, stations, 1024), without a derivative"
-    speed = torch.from_numpy(SPEED*(1+truth(grid.x, grid.x))).to(grid.wavelet.dtype)
-    with one_thread(), torch.no_grad(): return waves(speed, grid, sources, stations).numpy().astype(float)
-
 # %% ../nbs/09_campaign.ipynb #35d6ca7b
 def make_campaign(
     seed:int,              # of the map, the places and the faults
@@ -147,7 +141,7 @@ def make_campaign(
     truth, magnitude, level = random_map(int(rng.integers(2**31)), rms, length), rng.uniform(6., 7., n_events), station_level(rng, n_stations)
     moved = rng.permutation(n_events)[:MIXES[mix].mislocated]
     true = np.array([move_place(places[i], rng) for i in moved]).reshape(-1, 2)
-    u = _true_records(truth, grid, np.concatenate([places, true]), stations)
+    u = wave_records(SPEED*(1+truth(grid.x, grid.x)), grid, np.concatenate([places, true]), stations)
     table = pair_table(places[:n_events], stations)
     size = PEAK*10**(1.5*(magnitude-6))/np.abs(u[:n_events]).max((1, 2))
     table['magnitude'], table['size'] = magnitude[table.event], size[table.event]
@@ -171,6 +165,19 @@ def coverage(
         along = np.clip((here-a)@(b-a)/((b-a)@(b-a)), 0, 1)[...,None]
         hits += ((here - a - along*(b-a))**2).sum(-1) < radius**2
     return hits >= least
+
+# %% ../nbs/09_campaign.ipynb #d10c3a0c
+def synthetics(
+    nodes,               # (NODES, NODES)
+    campaign:Campaign,
+    grid:Grid,
+    bias:float=0.,
+    held:bool=False,     # of the held-out earthquakes?
+)->np.ndarray:           # (n, 1024) m for the rows of the table; (held, stations, 1024), no unit, for those held out
+    "Records that a model predicts"
+    c = campaign
+    u = wave_records(speed_map(nodes, grid, bias), grid, c.held if held else c.events, c.stations)
+    return u if held else u[c.table.event, c.table.station]*c.table['size'].values[:,None]
 
 # %% ../nbs/09_campaign.ipynb #1a90bc95
 @lru_cache(1)

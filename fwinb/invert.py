@@ -20,9 +20,9 @@ from scipy.stats import t as student
 
 from .pairs import atomic_path
 from .compare import cross_correlation
-from .membrane import NODES, Grid, make_grid, node_map, one_thread, speed_map, waves
-from .campaign import DT, Campaign, coverage, make_campaign, pair_table
-from .choose import SELECTIONS, Look, Selection, synthetics
+from .membrane import NODES, Grid, make_grid, node_map, one_thread, plot_map, speed_map, waves
+from .campaign import DT, Campaign, coverage, make_campaign, pair_table, synthetics
+from .choose import SELECTIONS, Look, Selection
 
 # %% ../nbs/09_invert.ipynb #e6a24831
 ROUGH = .1       # weight of the roughness
@@ -304,19 +304,18 @@ def plot_maps(
     ncols:int=4,
 ):                       # the figure
     "The truth and what came out, in per cent; grey where the campaign could see nothing"
-    x = make_grid().x
-    seen, truth = coverage(campaign, x), campaign.true_map(x, x)
-    maps = {'truth': truth} | {k: (1+bias)*(1+node_map(m, x)) - 1 for k, m in models.items()}
+    grid = make_grid()
+    x, seen = grid.x, coverage(campaign, grid.x)
+    maps = {'truth': campaign.true_map(x, x)} | {f"{k}: {map_scores(m, campaign, grid, bias, seen)['error']:.2f}": (1+bias)*(1+node_map(m, x)) - 1 for k, m in models.items()}
     nrows = -(-len(maps)//ncols)
     fig, axs = plt.subplots(nrows, ncols, figsize=(2.5*ncols, 2.45*nrows), sharex=True, sharey=True, squeeze=False, dpi=80, layout='constrained')
     for ax, (k, v) in zip(axs.flat, maps.items()):
-        image = ax.contourf(x, x, 100*np.where(seen, v, np.nan), np.arange(-16, 17, 2), cmap='RdBu', extend='both')
-        ax.plot(*campaign.events.T[::-1], '*', color='black', ms=5, mew=0); ax.plot(*campaign.stations.T[::-1], '^', mfc='none', mec='black', ms=2.5, mew=.5)
-        ax.set_title(k if k == 'truth' else f"{k}: {np.linalg.norm((v-truth)[seen])/np.linalg.norm(truth[seen]):.2f}", fontsize='small')
-        ax.set(aspect='equal', facecolor='0.85', xticks=(-3000, 0, 3000), yticks=(-3000, 0, 3000))
+        plot_map(np.where(seen, v, np.nan), x, campaign.events, campaign.stations, size=.5, bar=False, ax=ax)
+        ax.set_title(k, fontsize='small')
+        ax.set(facecolor='0.85', xlabel='', ylabel='')
     for ax in axs.flat[len(maps):]: ax.set_axis_off()
     fig.supxlabel('east (km)', fontsize='medium'); fig.supylabel('north (km)', fontsize='medium')
-    fig.colorbar(image, ax=axs, label='$\\delta c/c$ (%)', shrink=.6)
+    fig.colorbar(axs[0,0].collections[0], ax=axs, label='$\\delta c/c$ (%)', shrink=.6)
     return fig
 
 # %% ../nbs/09_invert.ipynb #05a11435
@@ -326,8 +325,7 @@ def told_study(
 )->str:
     "One sentence on a plan"
     t = study_table(history, plan)
-    t = t[~t.index.str.startswith(('oracle', 'sound'))]
-    oracle = study_table(history, plan).error.get('oracle', np.nan)
+    oracle, t = t.error.get('oracle', np.nan), t[~t.index.str.startswith(('oracle', 'sound'))]
     e = history[(history.plan == plan) & (history.iteration == history[history.plan == plan].iteration.max())].pivot(index='seed', columns='selection', values='error')
     top = t.index[0]
     level = [k for k in t.index[1:] if not mean_interval((e[k]-e[top]).dropna())[1] > 0]

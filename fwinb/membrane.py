@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HALF_WIDTH', 'CELL', 'SPEED', 'PERIOD', 'BEFORE', 'FASTEST', 'HISTORY', 'NODES', 'wave_solver', 'one_thread', 'Grid',
            'ricker', 'stepped_frequency', 'make_grid', 'spline_matrix', 'node_map', 'fit_nodes', 'random_map',
-           'speed_map', 'grid_cells', 'waves', 'plot_map']
+           'speed_map', 'grid_cells', 'waves', 'wave_records', 'plot_map']
 
 # %% ../nbs/09_membrane.ipynb #3cb7f9a9
 import os, warnings
@@ -188,6 +188,16 @@ def waves(
             receiver_locations=to, accuracy=8, pml_width=10, pml_freq=1/PERIOD, max_vel=FASTEST, model_gradient_sampling_interval=grid.every)[-1]
     return u@grid.to_spectrum@grid.to_record
 
+# %% ../nbs/09_membrane.ipynb #5d0c91ab
+def wave_records(
+    speed,          # (n, n) km/s, tensor or array
+    grid:Grid,      # of `make_grid`
+    sources,        # (events, 2) km north and east, on the grid
+    stations,       # (stations, 2) km north and east, on the grid
+)->np.ndarray:      # (events, stations, 1024)
+    "What `waves` gives, without a derivative and with a single thread"
+    with one_thread(), torch.no_grad(): return waves(torch.as_tensor(speed).to(grid.wavelet.dtype), grid, sources, stations).numpy().astype(float)
+
 # %% ../nbs/09_membrane.ipynb #133fa7fe
 def plot_map(
     change,           # (n, n) dc/c
@@ -195,14 +205,15 @@ def plot_map(
     events=None,      # (m, 2) km north and east: stars
     stations=None,    # (k, 2) km: triangles
     limit:float=16.,  # %, end of the colours
+    size:float=1.,    # of the signs
     bar:bool=True,    # with a bar of colours?
     ax=None,          # axes to draw on
 ):                    # the axes
     "A map of relative speed, with earthquakes and stations"
     if ax is None: _, ax = plt.subplots(figsize=(4.6, 3.8), dpi=100, layout='constrained')
     image = ax.contourf(x, x, 100*np.asarray(change), np.linspace(-limit, limit, 17), cmap='RdBu', extend='both')
-    for places, style in ((events, dict(marker='*', ms=11, mfc='black')), (stations, dict(marker='^', ms=5, mfc='white'))):
-        if places is not None: ax.plot(*np.asarray(places).T[::-1], ls='', mec='black', mew=.7, **style)
+    for places, style in ((events, dict(marker='*', ms=11*size, mfc='black')), (stations, dict(marker='^', ms=5*size, mfc='white'))):
+        if places is not None: ax.plot(*np.asarray(places).T[::-1], ls='', mec='black', mew=.7*size, **style)
     ax.set(aspect='equal', xlabel='east (km)', ylabel='north (km)', xticks=(-3000, 0, 3000), yticks=(-3000, 0, 3000))
     if bar: ax.figure.colorbar(image, ax=ax, label='$\\delta c/c$ (%)', shrink=.8)
     return ax

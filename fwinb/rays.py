@@ -9,8 +9,8 @@ __all__ = ['ROUGHNESS', 'fit_delays', 'invert_rays']
 import numpy as np, pandas as pd
 
 from .membrane import NODES, Grid, make_grid
-from .campaign import Campaign, coverage
-from .choose import Look, Selection, ray_matrix, shift_records, synthetics
+from .campaign import Campaign, coverage, synthetics
+from .choose import Look, Selection, ray_matrix, shift_records
 from .invert import count_pairs, map_scores
 
 # %% ../nbs/09_rays.ipynb #58893ca2

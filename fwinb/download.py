@@ -42,23 +42,7 @@ def gcmt_files(
     early = [f'{base}/jan76_dec20.ndk'] if start.year < 2005 else []
     return early + [f'{base}/NEW_MONTHLY/{d.year}/{MONTHS[d.month-1]}{d.year%100:02d}.ndk' for d in inside if not early or d.year > 2020]
 
-# %% ../nbs/01_download.ipynb #4dbb9b8d
-def get_events(
-    source:str,        # 'gcmt'; the address of an NDK file; a file or a folder; else an FDSN event service by name or address
-    start, end,        # UTCDateTime
-    min_mw:float=5.8,  # for a service, which need not send the rest
-    gcmt:str=GCMT,     # address of Global CMT's catalogue
-    **options          # of `PoliteClient`, or of `fetch` for NDK
-)->list:               # of obspy Events, as they come
-    "Events of a catalogue, not yet chosen"
-    path = Path(source)
-    if path.is_dir(): return [e for p in walk_files(path) if kind_of_file(p) == 'events' for e in _of_file(p)]
-    if path.is_file(): return _of_file(path)
-    if source == 'gcmt' or source.endswith('.ndk'):
-        found = _of_gcmt(gcmt_files(start, end, gcmt), options) if source == 'gcmt' else _of_address(source, options)
-        return [e for e in found if start - 86400 <= e.preferred_origin().time <= end + 86400 and max((m.mag for m in e.magnitudes), default=9) >= min_mw]
-    return list(connect(source, service_mappings=dict(dataselect=None, station=None), **options).get_events(starttime=start, endtime=end, minmagnitude=min_mw, orderby='time'))
-
+# %% ../nbs/01_download.ipynb #b7e20c4f
 def _of_gcmt(urls, options):
     "Events of some months; the catalogue lags behind, and the last ones may not be there yet"
     out, missing = [], ''
@@ -84,6 +68,23 @@ def _of_address(url, options):
         path.write_bytes(body)
         try: return read_events(path)
         except Rejected as e: raise ValueError(f'{url} cannot be read as events: {e.detail}') from e
+
+# %% ../nbs/01_download.ipynb #4dbb9b8d
+def get_events(
+    source:str,        # 'gcmt'; the address of an NDK file; a file or a folder; else an FDSN event service by name or address
+    start, end,        # UTCDateTime
+    min_mw:float=5.8,  # for a service, which need not send the rest
+    gcmt:str=GCMT,     # address of Global CMT's catalogue
+    **options          # of `PoliteClient`, or of `fetch` for NDK
+)->list:               # of obspy Events, as they come
+    "Events of a catalogue, not yet chosen"
+    path = Path(source)
+    if path.is_dir(): return [e for p in walk_files(path) if kind_of_file(p) == 'events' for e in _of_file(p)]
+    if path.is_file(): return _of_file(path)
+    if source == 'gcmt' or source.endswith('.ndk'):
+        found = _of_gcmt(gcmt_files(start, end, gcmt), options) if source == 'gcmt' else _of_address(source, options)
+        return [e for e in found if start - 86400 <= e.preferred_origin().time <= end + 86400 and max((m.mag for m in e.magnitudes), default=9) >= min_mw]
+    return list(connect(source, service_mappings=dict(dataselect=None, station=None), **options).get_events(starttime=start, endtime=end, minmagnitude=min_mw, orderby='time'))
 
 # %% ../nbs/01_download.ipynb #e8c63f72
 DEPTHS = 70., 300.    # km, between shallow, intermediate and deep

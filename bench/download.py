@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from obspy import Inventory, Trace, UTCDateTime
 
-from fwinb.download import Wish, choose_events, download, get_events
-from fwinb.files import read_stations
-from fwinb.loopback import data_centre
-from fwinb.pairs import share_path
+from fwinb.data.download import Wish, choose_events, download, get_events
+from fwinb.data.files import read_stations
+from fwinb.data.mock_fdsn import data_centre
+from fwinb.pairs.store import share_path
 
 def serve_many(folder, n, stations=200):
     "A folder of `n` records: LHZ of `stations` stations for each of so many events; the events"

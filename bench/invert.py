@@ -8,10 +8,10 @@ import sys, time
 import numpy as np, torch
 from threadpoolctl import threadpool_limits
 
-from fwinb.campaign import make_campaign
-from fwinb.choose import SELECTIONS
-from fwinb.invert import Problem, invert, misfit_gradient
-from fwinb.membrane import NODES, make_grid, speed_map, waves
+from fwinb.inversion.experiment import make_campaign
+from fwinb.inversion.selections import SELECTIONS
+from fwinb.inversion.invert import Problem, invert, misfit_gradient
+from fwinb.inversion.membrane import NODES, make_grid, speed_map, waves
 
 FIVE = ('all', 'misfit', 'rule', 'network', 'oracle')
 

@@ -14,10 +14,10 @@ import numpy as np
 from obspy.signal.tf_misfit import em, pm
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import gaussian
-from fwinb.gabor import gabor_cost, gabor_plan, tf_grid
-from fwinb.misfit import PAPER_THRESHOLDS, add_misfit, calibrate_thresholds, grade, tf_difference, tf_misfit
-from fwinb.pairs import RECORD_LENGTH
-from fwinb.simulate import simulate_pairs
+from fwinb.labels.timefreq import gabor_cost, gabor_plan, tf_grid
+from fwinb.labels.misfit import PAPER_THRESHOLDS, add_misfit, calibrate_thresholds, grade, tf_difference, tf_misfit
+from fwinb.pairs.schema import RECORD_LENGTH
+from fwinb.earth.simulate import simulate_pairs
 
 STUDY = 27_489                                     # pairs that the study grades
 

@@ -10,14 +10,14 @@ import argparse, os, signal, subprocess, sys, tempfile, time
 from pathlib import Path
 
 import numpy as np, psutil
-from fwinb.pairs import open_pairs
-from fwinb.simulate import simulate_pairs
+from fwinb.pairs.store import open_pairs
+from fwinb.earth.simulate import simulate_pairs
 
 CHILD = """
 import sys
 from dask.distributed import Client, LocalCluster
-from fwinb.misfit import add_misfit
-from fwinb.pairs import open_pairs, save_pairs
+from fwinb.labels.misfit import add_misfit
+from fwinb.pairs.store import open_pairs, save_pairs
 store, out, checkpoint, workers = sys.argv[1:]
 if __name__ == '__main__':
     with LocalCluster(int(workers), threads_per_worker=1, memory_limit='2GiB', dashboard_address=None) as cluster, Client(cluster):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 CASE = """
 import resource, sys
-from fwinb.simulate import simulate_pairs
+from fwinb.earth.simulate import simulate_pairs
 n, path = int(sys.argv[1]), sys.argv[2] or None
 pairs = simulate_pairs(n, path=path, progress=False)
 u = resource.getrusage(resource.RUSAGE_SELF)

@@ -29,7 +29,7 @@ def torch_worker(x, y, batch, ours=False, bf16=False, fused=False, keep=False, l
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if ours:
-        from fwinb.resnet import ResNet1d
+        from fwinb.models.resnet import ResNet1d
         model = ResNet1d()
     else: model = channels_last(plain_resnet()) if last else plain_resnet()
     x, y, n = torch.from_numpy(x), torch.from_numpy(y), len(x) - VALID
@@ -52,8 +52,8 @@ def torch_worker(x, y, batch, ours=False, bf16=False, fused=False, keep=False, l
 
 def fwinb_worker(x, y, batch, bf16=False):
     import torch
-    from fwinb.resnet import ResNet1d
-    from fwinb.train import fit, index_loaders, make_learner, seed_everything
+    from fwinb.models.resnet import ResNet1d
+    from fwinb.models.train import fit, index_loaders, make_learner, seed_everything
     torch.set_num_threads(1)
     seed_everything(0)
     n, model = len(x) - VALID, ResNet1d()
@@ -74,7 +74,7 @@ def tsai_worker(x, y, batch, own=False):
     dls = get_ts_dls(x, y, splits=(list(range(n)), list(range(n, len(x)))), tfms=[None, TSClassification()], bs=[batch, VALID], device=torch.device('cpu'))
     if own: model = ResNet(2, 3)
     else:
-        from fwinb.resnet import ResNet1d
+        from fwinb.models.resnet import ResNet1d
         model = ResNet1d()
     learn = Learner(dls, model, CrossEntropyLossFlat(), metrics=accuracy)
     def epoch():

@@ -12,10 +12,11 @@ from obspy import Inventory, Stream, Trace, UTCDateTime
 from obspy.core.event import (Catalog, Event, EventDescription, FocalMechanism, Magnitude, MomentTensor, Origin, ResourceIdentifier, Tensor)
 from obspy.core.inventory import Channel, Network, Response, Site, Station
 from obspy.signal.spectral_estimation import get_nlnm
-from fwinb.earth import displacement, prem_modes, write_synthetics
-from fwinb.pairs import path_geometry, save_pairs
-from fwinb.events import moment_magnitude, scalar_moment
-from fwinb.preprocess import index_folder, preprocess_folder
+from fwinb.earth.modes import displacement, prem_modes, write_synthetics
+from fwinb.pairs.schema import path_geometry
+from fwinb.pairs.store import save_pairs
+from fwinb.data.events import moment_magnitude, scalar_moment
+from fwinb.data.preprocess import index_folder, preprocess_folder
 
 SEED = 20
 SAMPLE = Path(__file__).parent/'sample'

@@ -13,14 +13,17 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from threadpoolctl import threadpool_limits
-from fwinb.misfit import PAPER_FRACTIONS, add_misfit, bootstrap_events, calibrate_thresholds
-from fwinb.pairs import atomic_path, open_pairs
-from fwinb.resnet import ResNet1d, network_input
-from fwinb.scores import class_scores, ece, gain_over_class, pair_groups, recall_table_by, truth_class
-from fwinb.selector import FEATURES, Model, SelectorData, calibrate, apply_scale, classify, decide, describe, load_model, save_model, selector_data, train_selector
-from fwinb.simulate import simulate_pairs
-from fwinb.train import fit, index_loaders, make_learner, predict_proba, seed_everything
-from fwinb.truth import recall_at_precision
+from fwinb.labels.misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds
+from fwinb.pairs.bootstrap import bootstrap_events
+from fwinb.pairs.store import atomic_path, open_pairs
+from fwinb.models.resnet import ResNet1d, network_input
+from fwinb.models.metrics import class_scores, ece, gain_over_class, pair_groups, recall_table_by, truth_class
+from fwinb.models.pretrained import (
+    FEATURES, Model, SelectorData, calibrate, apply_scale, classify, decide, describe, load_model, save_model,
+    selector_data, train_selector)
+from fwinb.earth.simulate import simulate_pairs
+from fwinb.models.train import fit, index_loaders, make_learner, predict_proba, seed_everything
+from fwinb.labels.truth import recall_at_precision
 
 TOP = Path(__file__).resolve().parent.parent
 STORES = dict(train_101=(110_000, 101, 40), train_104=(110_000, 104, 40), cal_102=(20_000, 102, 8), test_103=(33_000, 103, 12), study_0=(27_489, 0, 8))   # pairs, seed, Earths

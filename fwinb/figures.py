@@ -10,15 +10,19 @@ __all__ = ['figure_1', 'typical_pairs', 'figure_2', 'figure_3', 'study_curves', 
 from pathlib import Path
 import numpy as np, pandas as pd
 import matplotlib.pyplot as plt
-from .pairs import ROMAN, atomic_path, check_pairs, plot_pair
-from .toroidal import arrival_times, is_synthetic, plot_record, record_or_synthetic, record_title, sumatra_event, toroidal_modes
-from .events import read_source
-from .earth import prem_modes
-from .misfit import GRADE_COLORS
-from .truth import STUDY_SUBSET, STUDY_TEST
-from .resnet import ResNet1d, count_weights, plot_architecture
-from .sensitivity import plot_by_epoch, plot_sensitivity
-from .disagree import BORDER, examined, pick_examples, plot_right
+from .pairs.plot import ROMAN, plot_pair
+from .pairs.store import atomic_path
+from .pairs.schema import check_pairs
+from .features.record import (
+    arrival_times, is_synthetic, plot_record, record_or_synthetic, record_title, sumatra_event)
+from .earth.toroidal import toroidal_modes
+from .data.events import read_source
+from .earth.modes import prem_modes
+from .labels.misfit import GRADE_COLORS
+from .labels.truth import STUDY_SUBSET, STUDY_TEST
+from .models.resnet import ResNet1d, count_weights, plot_architecture
+from .models.sensitivity import plot_by_epoch, plot_sensitivity
+from .inspection.disagreements import BORDER, examined, pick_examples, plot_right
 
 # %% ../nbs/10_figures.ipynb #a9aa26d0
 def figure_1(
@@ -99,7 +103,7 @@ def figure_4(
     curves = pd.concat([study_curves(study), history[history.axis.isin(axes)]], ignore_index=True)
     fig = plot_by_epoch(curves, ['split', *axes])
     n = {k: int(x.epoch.max()) for k, x in study.groupby('split', sort=False)}
-    return fig, (f"Accuracy on test pairs, its upper turning points, and cross-entropy (full: test; dashed: training) by epoch. Left: the study's experiment (`06_train`), {' and '.join(f'{v} epochs split by {k}' for k, v in n.items())}, one run each. Others: a sweep with "
+    return fig, (f"Accuracy on test pairs, its upper turning points, and cross-entropy (full: test; dashed: training) by epoch. Left: the study's experiment (`models/02_train`), {' and '.join(f'{v} epochs split by {k}' for k, v in n.items())}, one run each. Others: a sweep with "
                  f"{history.seed.nunique()} seeds, mean and range.")
 
 def figure_5(

@@ -25,13 +25,16 @@ from obspy import Inventory, Stream, UTCDateTime
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from .earth import prem_modes, synthesize
-from .events import Rejected, centroid, event_place, name_events, read_source
-from .exchange import station_line
-from .files import kind_of_file, read_events, read_records, read_stations, refuse_dtd, safe_name
-from .pairs import CLASSES, RECORD_LENGTH, atomic_path, open_pairs, walk_files
-from .preprocess import PAD, find_instrument, index_synthetics, is_vertical, load_synthetic, make_pair, preference, read_asdf, window_of
-from .selector import classify, decide, describe, limits_for, load_model
+from .earth.modes import prem_modes, synthesize
+from .data.events import Rejected, centroid, event_place, name_events, read_source
+from .data.convert import station_line
+from .data.files import kind_of_file, read_events, read_records, read_stations, refuse_dtd
+from .data.events import safe_name
+from .pairs.schema import CLASSES, RECORD_LENGTH
+from .pairs.store import atomic_path, open_pairs, walk_files
+from .data.preprocess import (
+    PAD, find_instrument, index_synthetics, is_vertical, load_synthetic, make_pair, preference, read_asdf, window_of)
+from .models.pretrained import classify, decide, describe, limits_for, load_model
 
 # %% ../nbs/06_select.ipynb #590e1b26
 ASDF = '.h5', '.asdf'

@@ -7,7 +7,7 @@ for k in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'): os.envi
 os.environ.setdefault('MPLBACKEND', 'Agg')
 
 ROOT = Path(__file__).resolve().parent.parent
-NUMBERED = sorted(ROOT.glob('nbs/[0-9]*.ipynb'))
+NUMBERED = sorted(p for p in ROOT.glob('nbs/**/[0-9]*.ipynb') if not {'_artefacts', '.ipynb_checkpoints'} & set(p.parts))
 NOTEBOOKS = NUMBERED + sorted(ROOT.glob('nbs/index.ipynb'))
 
 def pytest_addoption(parser):
@@ -16,7 +16,7 @@ def pytest_addoption(parser):
 def pytest_generate_tests(metafunc):
     "`notebook` runs over all notebooks, `numbered` over the stages."
     for name,paths in (('notebook', NOTEBOOKS), ('numbered', NUMBERED)):
-        if name in metafunc.fixturenames: metafunc.parametrize(name, paths, ids=lambda p: p.stem)
+        if name in metafunc.fixturenames: metafunc.parametrize(name, paths, ids=lambda p: p.relative_to(ROOT/'nbs').with_suffix('').as_posix())
 
 @pytest.fixture
 def root(): return ROOT
@@ -29,7 +29,7 @@ class Fault:
 @pytest.fixture(scope='module')
 def sample_centre():
     "A data centre that serves the sample, and fails when it is told to by `fault.act`"
-    from fwinb.loopback import data_centre
+    from fwinb.data.mock_fdsn import data_centre
     fault = Fault()
     with data_centre(ROOT/'data/sample/raw', intercept=fault) as c:
         c.fault = fault

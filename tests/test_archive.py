@@ -6,13 +6,13 @@ from obspy import UTCDateTime
 from obspy.clients.fdsn import Client
 
 pytest.importorskip('portable_fdsnws_dataselect')
-from fwinb.client import GaveUp
-from fwinb.download import Wish, choose_events, download, get_events, is_done, question, read_ledgers
-from fwinb.earth import synthesize, write_synthetics
-from fwinb.files import read_records, read_stations
-from fwinb.loopback import data_centre
-from fwinb.pairs import locked
-from fwinb.preprocess import preprocess_folder
+from fwinb.data.fdsn import GaveUp
+from fwinb.data.download import Wish, choose_events, download, get_events, is_done, question, read_ledgers
+from fwinb.earth.modes import synthesize, write_synthetics
+from fwinb.data.files import read_records, read_stations
+from fwinb.data.mock_fdsn import data_centre
+from fwinb.pairs.store import locked
+from fwinb.data.preprocess import preprocess_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT/'data/sample/raw'
@@ -36,7 +36,7 @@ def many(tmp_path_factory):
 
 SCRIPT = '''
 import sys
-from fwinb.download import Wish, choose_events, download, get_events
+from fwinb.data.download import Wish, choose_events, download, get_events
 from obspy import UTCDateTime
 {before}
 events = choose_events(get_events(sys.argv[2], None, None), UTCDateTime(0), UTCDateTime(4e9), mw=(0, 10))[0]
@@ -128,7 +128,7 @@ def test_real(tmp_path):
     own = write_synthetics([(events[0][0], events[0][1])], obspy.Inventory([n for p in (tmp_path/'raw/stationxml').iterdir() for n in read_stations(p)]), tmp_path/'synt')
     assert own.traces.sum() == 4 and preprocess_folder(tmp_path/'raw', tmp_path/'synt')[0].sizes['pair'] == 6
 
-# records that fwinb.earth makes
+# records that fwinb.earth.modes makes
 
 def test_preferences(tmp_path):
     "LHZ before BHZ for every sensor, 00 and 10 together, the blank location only where there is no other; and the seismogram that went in comes out"

@@ -5,10 +5,10 @@ import obspy, pytest
 from obspy import UTCDateTime
 
 pytest.importorskip('portable_fdsnws_dataselect')
-from fwinb.client import PoliteClient
-from fwinb.download import Wish, choose_events, download, get_events, is_done, question
-from fwinb.files import read_records
-from fwinb.loopback import data_centre
+from fwinb.data.fdsn import PoliteClient
+from fwinb.data.download import Wish, choose_events, download, get_events, is_done, question
+from fwinb.data.files import read_records
+from fwinb.data.mock_fdsn import data_centre
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT/'data/sample/raw'
@@ -91,7 +91,7 @@ def test_disk_full_at_the_ledger(centre, tmp_path, monkeypatch):
 
 TWO = '''
 import sys
-from fwinb.download import Wish, choose_events, download, get_events
+from fwinb.data.download import Wish, choose_events, download, get_events
 from obspy import UTCDateTime
 events = choose_events(get_events(sys.argv[2], None, None), UTCDateTime(0), UTCDateTime(4e9))[0][:1]
 download(events, sys.argv[3], [sys.argv[1]], Wish(networks=('SY',)), rate=1e4)

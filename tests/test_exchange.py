@@ -6,10 +6,12 @@ from obspy import Catalog, Trace, UTCDateTime
 from obspy.core.event import Event, EventDescription, FocalMechanism, MomentTensor, Origin, SourceTimeFunction, Tensor
 
 from fwinb import exchange
-from fwinb.events import Rejected, centroid, half_duration, read_source
-from fwinb.exchange import export_asdf, fetch_syngine, hypocentre, import_obspydmt, known_stations, station_places, take_stations, write_specfem
-from fwinb.files import read_events, read_records, read_stations
-from fwinb.preprocess import preprocess_folder
+from fwinb.data.events import Rejected, centroid, half_duration, read_source
+from fwinb.data.convert import (
+    export_asdf, fetch_syngine, hypocentre, import_obspydmt, known_stations, station_places, take_stations,
+    write_specfem)
+from fwinb.data.files import read_events, read_records, read_stations
+from fwinb.data.preprocess import preprocess_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE, SYNT = ROOT/'data/sample/raw', ROOT/'data/sample/synt'
@@ -261,13 +263,13 @@ def rate(t): return np.exp(-(3.5*t/PERIOD)**2)
 def spectrum(f): return np.exp(-(np.pi*f*PERIOD/3.5)**2)
 
 class Syngine:
-    "fwinb.earth as Syngine would answer: a step, smoothed by the source of a mesh; no duration of the earthquake"
+    "fwinb.earth.modes as Syngine would answer: a step, smoothed by the source of a mesh; no duration of the earthquake"
     models = ['prem_a_20s']
     info = dict(period=PERIOD, dt=DT, length=3700., src_shift=SHIFT*DT, sliprate=list(rate((np.arange(759)-SHIFT)*DT)))
     def __init__(self, modes): self.modes, self.asked = modes, []
     def __call__(self, p):
-        from fwinb.earth import displacement
-        from fwinb.pairs import path_geometry
+        from fwinb.earth.modes import displacement
+        from fwinb.pairs.schema import path_geometry
         self.asked.append(p)
         if p['stationcode'] == 'KIP': raise ValueError('not this station')
         number = lambda key: float(p[key])
@@ -290,12 +292,12 @@ class Syngine:
 
 @pytest.fixture(scope='module')
 def modes():
-    from fwinb.earth import prem_modes
+    from fwinb.earth.modes import prem_modes
     return prem_modes()
 
 @pytest.fixture
 def centre(tmp_path, modes):
-    loopback = pytest.importorskip('fwinb.loopback')
+    loopback = pytest.importorskip('fwinb.data.mock_fdsn')
     pytest.importorskip('portable_fdsnws_dataselect')
     service, troubles = Syngine(modes), []
     def intercept(handler):
@@ -324,8 +326,8 @@ FEW = ['SY.ADK', 'SY.ANMO', 'SY.KIP', 'SY.TUC']
 def few(inventory): return {c: p for c, p in station_places(inventory).items() if c in FEW}
 
 def test_syngine_is_prem(centre, modes, inventory, tmp_path):
-    "The seismograms of fwinb.earth through Syngine's way are those of fwinb.earth"
-    from fwinb.earth import synthesize
+    "The seismograms of fwinb.earth.modes through Syngine's way are those of fwinb.earth.modes"
+    from fwinb.earth.modes import synthesize
     centre.troubles += [503]
     events = [(n, sample_event(n)) for n in ('SIM1', 'SIM2')]
     table = fetch_syngine(events, few(inventory), tmp_path/'synt', centre.base, pause=.01)

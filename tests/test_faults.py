@@ -5,11 +5,11 @@ import pytest
 from obspy import UTCDateTime
 
 pytest.importorskip('portable_fdsnws_dataselect')
-from fwinb.client import connect
-from fwinb.download import Wish, choose_events, download, get_events, is_done, question
-from fwinb.files import read_records
-from fwinb.loopback import data_centre
-from fwinb.preprocess import preprocess_folder
+from fwinb.data.fdsn import connect
+from fwinb.data.download import Wish, choose_events, download, get_events, is_done, question
+from fwinb.data.files import read_records
+from fwinb.data.mock_fdsn import data_centre
+from fwinb.data.preprocess import preprocess_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE, SYNT = ROOT/'data/sample/raw', ROOT/'data/sample/synt'

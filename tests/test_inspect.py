@@ -3,8 +3,8 @@ import errno, json, os, random, shutil, socket, subprocess, sys, time, urllib.re
 from contextlib import contextmanager
 from pathlib import Path
 import pytest
-import fwinb.verdicts as V
-from fwinb.verdicts import append_verdict, kappa, merge_verdicts, read_verdicts, undo_verdict
+import fwinb.inspection.annotations as V
+from fwinb.inspection.annotations import append_verdict, kappa, merge_verdicts, read_verdicts, undo_verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOTS = ROOT/'tests/_artefacts'
@@ -13,7 +13,7 @@ SHOTS = ROOT/'tests/_artefacts'
 
 WRITER = '''
 import sys
-from fwinb.verdicts import append_verdict
+from fwinb.inspection.annotations import append_verdict
 for i in range(int(sys.argv[3])): print(append_verdict(sys.argv[1], "E1", f"XX.S{i}..LHZ", i % 5, sys.argv[2])["id"], flush=True)
 '''
 def writer(path, who, n): return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', WRITER, str(path), who, str(n)], stdout=subprocess.PIPE, text=True)
@@ -171,9 +171,9 @@ def chromium(request):
 
 @pytest.fixture(scope='module')
 def store(tmp_path_factory):
-    from fwinb.disagree import judged_pairs
-    from fwinb.pairs import save_pairs
-    from fwinb.simulate import simulate_pairs
+    from fwinb.inspection.disagreements import judged_pairs
+    from fwinb.pairs.store import save_pairs
+    from fwinb.earth.simulate import simulate_pairs
     return save_pairs(judged_pairs(simulate_pairs(150, seed=83, earths=1, progress=False)), tmp_path_factory.mktemp('store')/'pairs.zarr')
 
 def free_port():

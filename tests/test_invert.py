@@ -4,7 +4,7 @@ import numpy as np
 
 CHILD = """
 import sys
-from fwinb.invert import run_study
+from fwinb.inversion.invert import run_study
 
 if __name__ == '__main__': run_study(sys.argv[1], ['hard'], range(2), ['random', 'rule'], iterations=1, steps=1, processes=int(sys.argv[2]))
 """
@@ -18,7 +18,7 @@ def study(folder, processes, tmp_path):
 def done(folder): return {p.name: p for p in folder.glob('*.json')}
 
 def test_killed_and_finished(tmp_path):
-    from fwinb.invert import PLANS, collect_runs, finish_campaign
+    from fwinb.inversion.invert import PLANS, collect_runs, finish_campaign
     folder, whole = tmp_path/'killed', tmp_path/'whole'
     child, end = study(folder, 1, tmp_path), time.monotonic() + 120
     while child.poll() is None and time.monotonic() < end and not done(folder): time.sleep(.01)
@@ -44,7 +44,7 @@ def test_killed_and_finished(tmp_path):
 
 def test_wrong_names(tmp_path):
     import pytest
-    from fwinb.invert import collect_runs, run_study
+    from fwinb.inversion.invert import collect_runs, run_study
     with pytest.raises(ValueError, match="'netwrk'"): run_study(tmp_path, ['hard'], range(1), ['netwrk'])
     with pytest.raises(ValueError, match="'harder'"): run_study(tmp_path, ['harder'], range(1))
     with pytest.raises(ValueError, match='holds no run'): collect_runs(tmp_path)

@@ -9,7 +9,7 @@ from obspy.clients.fdsn import Client
 from obspy.clients.fdsn.header import FDSNException, FDSNInternalServerException, FDSNNoDataException
 
 pytest.importorskip('portable_fdsnws_dataselect', reason="pip install 'fwinb[loopback]'")
-from fwinb.loopback import ask_server, data_centre, holdings
+from fwinb.data.mock_fdsn import ask_server, data_centre, holdings
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT/'data/sample/raw'
@@ -128,7 +128,7 @@ def test_services_are_whole(recwarn):
     assert centre.most_in_flight == 0 and {a.status for a in centre.asked} == {200}
 
 def test_without_the_packages(monkeypatch):
-    monkeypatch.setattr('fwinb.loopback.find_spec', lambda name: None)
+    monkeypatch.setattr('fwinb.data.mock_fdsn.find_spec', lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'fwinb\[loopback\]'"):
         with data_centre(SAMPLE): pass
 
@@ -186,7 +186,7 @@ def running(pid):
     return Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] != 'Z' if Path('/proc').is_dir() else True
 
 PARENT = """
-import sys, time, fwinb.loopback as l
+import sys, time, fwinb.data.mock_fdsn as l
 start = l.subprocess.Popen
 def popen(*a, **k):
     p = start(*a, **k)

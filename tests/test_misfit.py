@@ -3,10 +3,10 @@ from typing import NamedTuple
 import numpy as np, pytest
 from hypothesis import assume, example, given, settings, strategies as st
 from obspy import Trace, UTCDateTime
-from fwinb.compare import cross_correlation, trace_arrays, trace_faults, two_traces
-from fwinb.gabor import TFGrid, check_grid, tf_grid
-from fwinb.misfit import WEIGHTS, add_misfit, grade, tf_difference, tf_misfit
-from fwinb.pairs import RECORD_LENGTH, TRACES, build_pairs
+from fwinb.labels.correlation import cross_correlation, trace_arrays, trace_faults, two_traces
+from fwinb.labels.timefreq import TFGrid, check_grid, tf_grid
+from fwinb.labels.misfit import WEIGHTS, add_misfit, grade, tf_difference, tf_misfit
+from fwinb.pairs.schema import RECORD_LENGTH, TRACES, build_pairs
 
 pytestmark = pytest.mark.filterwarnings('error')     # an overflow or a 0/0 on the way is a failure
 

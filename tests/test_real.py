@@ -4,9 +4,9 @@ import numpy as np, pandas as pd, pytest, yaml
 
 pytest.importorskip('portable_fdsnws_dataselect')
 from obspy import UTCDateTime
-from fwinb.files import read_events, read_records
-from fwinb.loopback import data_centre
-from fwinb.pairs import open_pairs, walk_files
+from fwinb.data.files import read_events, read_records
+from fwinb.data.mock_fdsn import data_centre
+from fwinb.pairs.store import open_pairs, walk_files
 from fwinb.report import load_preset, main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,7 +33,7 @@ def preset_for(centre, folder):
     "real.yml with this machine for a data centre; nothing else is changed"
     preset = yaml.safe_load((ROOT/'nbs/real.yml').read_text())
     download = preset['stages'][0]
-    assert download['notebook'] == '01_download.ipynb'
+    assert download['notebook'] == 'data/04_download.ipynb'
     download['parameters'] |= dict(providers=[centre.url], catalogue=centre.url, rate=200.)
     (folder/'real.yml').write_text(yaml.safe_dump(preset))
     return str(folder/'real.yml')

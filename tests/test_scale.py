@@ -1,15 +1,16 @@
 "A run that is killed between two chunks is finished by the next one, with the same numbers."
 import os, signal, subprocess, sys, time
 import numpy as np, pytest
-from fwinb.misfit import add_misfit
-from fwinb.pairs import build_pairs, open_pairs, save_pairs
+from fwinb.labels.misfit import add_misfit
+from fwinb.pairs.schema import build_pairs
+from fwinb.pairs.store import open_pairs, save_pairs
 
 CHILD = """
 {imports}
 import sys, time
 import dask, numpy as np
-from fwinb.misfit import add_misfit
-from fwinb.pairs import open_pairs
+from fwinb.labels.misfit import add_misfit
+from fwinb.pairs.store import open_pairs
 save = np.save
 def slowly(f, x):
     save(f, x)

@@ -3,10 +3,10 @@ import os, shutil, signal, subprocess, sys
 from pathlib import Path
 import numpy as np, obspy, pandas as pd, pytest
 
-pytest.importorskip('fwinb.selector')
-from fwinb.earth import prem_modes
-from fwinb.files import safe_name
-from fwinb.pairs import open_pairs, share_path
+pytest.importorskip('fwinb.models.pretrained')
+from fwinb.earth.modes import prem_modes
+from fwinb.data.events import safe_name
+from fwinb.pairs.store import open_pairs, share_path
 from fwinb.select import main, select
 
 ROOT = Path(__file__).resolve().parent.parent

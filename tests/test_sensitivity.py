@@ -5,8 +5,8 @@ import pandas as pd
 
 CHILD = """
 import sys
-from fwinb.pairs import open_pairs
-from fwinb.sensitivity import run_sweep, sweep_settings
+from fwinb.pairs.store import open_pairs
+from fwinb.models.sensitivity import run_sweep, sweep_settings
 
 if __name__ == '__main__':
     plan = sweep_settings({'batch': [8, 32], 'depth': [2]}, (0, 1), test=40, pairs=48, npts=32, width=.1, epochs=3)
@@ -43,10 +43,10 @@ def kill_after(runs, child, folder):
     assert child.returncode == -signal.SIGKILL, 'it ended before it could be killed'
 
 def test_killed_resumed_and_shared(tmp_path):
-    from fwinb.pairs import save_pairs
-    from fwinb.sensitivity import collect
-    from fwinb.simulate import simulate_pairs
-    from fwinb.truth import with_grades
+    from fwinb.pairs.store import save_pairs
+    from fwinb.models.sensitivity import collect
+    from fwinb.earth.simulate import simulate_pairs
+    from fwinb.labels.truth import with_grades
     store = tmp_path/'pairs.zarr'
     save_pairs(with_grades(simulate_pairs(400, per_event=20, progress=False)), store)
 

@@ -1,10 +1,12 @@
-"What fwinb.stations says of real records, of sound ones made bad, and of hostile or empty folders."
+"What fwinb.features.stations says of real records, of sound ones made bad, and of hostile or empty folders."
 import shutil
 from pathlib import Path
 import numpy as np, obspy, pandas as pd, pytest
 
-from fwinb.pairs import open_pairs
-from fwinb.stations import RECORDS, REPORT, check_records, pair_witnesses, plot_history, plot_stations, station_history, station_report, station_state
+from fwinb.pairs.store import open_pairs
+from fwinb.features.stations import (
+    RECORDS, REPORT, check_records, pair_witnesses, plot_history, plot_stations, station_history, station_report,
+    station_state)
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW, PAIRS = ROOT/'data/sample/raw', ROOT/'data/sample/pairs.zarr'

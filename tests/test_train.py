@@ -7,8 +7,8 @@ CHILD = """
 import os, sys, time
 import numpy as np, torch
 from fastai.basics import Callback
-from fwinb.resnet import ResNet1d
-from fwinb.train import fit, fit_distributed, index_loaders, make_learner, seed_everything
+from fwinb.models.resnet import ResNet1d
+from fwinb.models.train import fit, fit_distributed, index_loaders, make_learner, seed_everything
 
 torch.set_num_threads(1)
 names, kind = ('small', 'large', 'medium'), np.random.default_rng(0).integers(0, 3, 240)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from obspy import Inventory, Trace, UTCDateTime
 
-from fwinb.data.download import Wish, choose_events, download, get_events
+from fwinb.data.download import DownloadRequest, choose_events, download, get_events
 from fwinb.data.files import read_stations
 from fwinb.data.mock_fdsn import data_centre
 from fwinb.pairs.store import share_path
@@ -44,7 +44,7 @@ def measure(n=1000, threads=3):
         events = serve_many(f'{tmp}/served', n)
         with data_centre(f'{tmp}/served') as centre:
             begun, cpu = time.perf_counter(), time.process_time()
-            ledger = download(events, f'{tmp}/raw', [centre.url], Wish(networks=('SY',)), threads=threads, rate=1e6)
+            ledger = download(events, f'{tmp}/raw', [centre.url], DownloadRequest(networks=('SY',)), threads=threads, rate=1e6)
             seconds, cpu = time.perf_counter()-begun, time.process_time()-cpu
             got = int((ledger.status == 'fetched').sum())
             return dict(traces=got, events=len(events), seconds=round(seconds, 1), cpu_s=round(cpu, 1), traces_per_s=round(got/seconds, 1), requests=sum('/query' in a.path for a in centre.asked),

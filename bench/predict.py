@@ -4,10 +4,10 @@
     python bench/predict.py --bench-python ENV/bin/python       # onnxruntime and openvino too, from an environment of their own (bench/requirements.txt)
 
 A turn is a pass over all pairs that are in memory. All methods have the same random weights and statistics; 'error' is the largest difference of a
-probability from plain torch in float32. See turns.py for how turns are measured.
+probability from plain torch in float32. See interleave.py for how turns are measured.
 """
 import argparse, os, sys, tempfile
-from turns import ONE, channels_last, keep_memory, plain_resnet, ratio, serve, take_turns
+from interleave import ONE, channels_last, keep_memory, plain_resnet, ratio, serve, interleave
 os.environ.update(ONE)                                          # before numpy is loaded
 
 import numpy as np
@@ -104,7 +104,7 @@ def measure(a):
     for k, b, n in cases(a):
         args = ['--method', k, '--pairs', a.pairs, '--batch', b or 0, '--npts', n]
         todo[k, b, n] = (os.path.abspath(a.bench_python) if k in OTHERS else sys.executable, args)
-    with tempfile.TemporaryDirectory() as folder: return take_turns(__file__, todo, a.rounds, folder)
+    with tempfile.TemporaryDirectory() as folder: return interleave(__file__, todo, a.rounds, folder)
 
 def show(got, a):
     rate = lambda key: a.pairs/np.median(got[key][1])

@@ -5,10 +5,10 @@
     python bench/train.py --npts 256 --pairs 512 --rounds 9
 
 A turn is one epoch: every pair once in random order, cross-entropy, Adam at 1e-3 in float32, then one batch of 16 validation pairs. The network is
-the study's, 504,071 weights, everywhere but in 'tsai, its own ResNet' and 'aeon ResNet', which are of the same kind and size. See turns.py for how turns are measured.
+the study's, 504,071 weights, everywhere but in 'tsai, its own ResNet' and 'aeon ResNet', which are of the same kind and size. See interleave.py for how turns are measured.
 """
 import argparse, os, sys, tempfile
-from turns import ONE, channels_last, keep_memory, plain_resnet, ratio, serve, take_turns
+from interleave import ONE, channels_last, keep_memory, plain_resnet, ratio, serve, interleave
 os.environ.update(ONE)                                          # before numpy is loaded
 
 import numpy as np
@@ -126,7 +126,7 @@ def measure(batch, a):
     args = ['--pairs', a.pairs, '--npts', a.npts, '--batch', batch]
     todo = {k: (sys.executable, args) for k in METHODS} | {k: (os.path.abspath(a.bench_python), args) for k in (OTHERS if a.bench_python else ())}
     if a.methods: todo = {k: todo[k] for k in a.methods}
-    with tempfile.TemporaryDirectory() as folder: return take_turns(__file__, todo, a.rounds, folder)
+    with tempfile.TemporaryDirectory() as folder: return interleave(__file__, todo, a.rounds, folder)
 
 def show(batch, got, a):
     print(f'\nbatch {batch}, 2 x {a.npts} samples, {a.pairs} pairs an epoch, {a.rounds} rounds')

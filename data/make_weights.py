@@ -17,7 +17,7 @@ from fwinb.labels.misfit import PAPER_FRACTIONS, add_misfit, calibrate_threshold
 from fwinb.pairs.bootstrap import bootstrap_events
 from fwinb.pairs.store import atomic_path, open_pairs
 from fwinb.models.resnet import ResNet1d, network_input
-from fwinb.models.metrics import class_scores, ece, gain_over_class, pair_groups, recall_table_by, truth_class
+from fwinb.models.metrics import class_metrics, ece, gain_over_class, pair_groups, recall_table_by, truth_class
 from fwinb.models.pretrained import (
     FEATURES, Model, SelectorData, calibrate, apply_scale, classify, decide, describe, load_model, save_model,
     selector_data, train_selector)
@@ -59,7 +59,7 @@ def numbers(usable_p, p, truth, usable, event, grade, decision):
     recall = lambda s, u: recall_at_precision(s, u)[0]
     interval = lambda f, *a: [round(float(x), 4) for x in (f(*a), *bootstrap_events(f, event, *a, resamples=400))]
     a = decision == 'accept'
-    overall = class_scores(truth, p, event).overall.round(4)
+    overall = class_metrics(truth, p, event).overall.round(4)
     return {'recall at 95 % precision': interval(recall, usable_p, usable), 'ECE': interval(ece, usable_p, usable), 'accepted': float(a.mean().round(4)), 'refused': float((decision == 'refuse').mean().round(4)),
             'precision of the accepted': interval(lambda a, u: u[a].mean(), a, usable), 'recall of the accepted': interval(lambda a, u: a[u].mean(), a, usable),
             'usable pairs over Class I': interval(lambda s, u, g: gain_over_class(s, u, g), usable_p, usable, grade), 'accuracy': overall.loc['accuracy'].tolist(), 'macro F1': overall.loc['macro F1'].tolist()}

@@ -22,7 +22,7 @@ from .labels.misfit import GRADE_COLORS
 from .labels.truth import STUDY_SUBSET, STUDY_TEST
 from .models.resnet import ResNet1d, count_weights, plot_architecture
 from .models.sensitivity import plot_by_epoch, plot_sensitivity
-from .inspection.disagreements import BORDER, examined, pick_examples, plot_right
+from .inspection.disagreements import BORDER, annotated, pick_examples, plot_right
 
 # %% ../nbs/10_figures.ipynb #a9aa26d0
 def figure_1(
@@ -118,10 +118,10 @@ def figure_5(
 # %% ../nbs/10_figures.ipynb #ccd8ea12
 def settled_by(
     pairs,  # Dataset of judged pairs
-)->str:     # 'verdict', 'truth', or '' if nobody can
+)->str:     # 'annotation', 'truth', or '' if nobody can
     "Who settles a disagreement: people before the truth"
-    people = 'verdict' in pairs and (pairs.verdict.values > 0).any() and pairs.attrs.get('examiner') != 'the truth'
-    return 'verdict' if people else 'truth' if 'usable' in pairs else ''
+    people = 'annotation' in pairs and (pairs.annotation.values > 0).any() and pairs.attrs.get('annotator') != 'the truth'
+    return 'annotation' if people else 'truth' if 'usable' in pairs else ''
 
 def lacking_examples(
     pairs,              # Dataset of judged pairs
@@ -130,19 +130,19 @@ def lacking_examples(
 )->str:                 # why figure 6 cannot be drawn, or ''
     "Is there an example of each kind?"
     if not by: return 'nothing is known of the truth of these pairs, and nobody has looked at them'
-    table = examined(pairs, by, without)
+    table = annotated(pairs, by, without)
     lost = [k for k in BORDER if not ((table.kind == k) & (table.side == 'network')).any()]
     return f"of {len(table)} disagreements across the border, none of the kind {' and none of the kind '.join(map(repr, lost))} is settled for the network" if lost else ''
 
 # %% ../nbs/10_figures.ipynb #51822a92
 def figure_6(
-    pairs,            # Dataset of judged pairs, with truth or verdicts
-    by:str='truth',   # or 'verdict': who settles it
+    pairs,            # Dataset of judged pairs, with truth or annotations
+    by:str='truth',   # or 'annotation': who settles it
     without=None,     # (n,) bool: pairs that the Fourier check sets aside
 )->tuple:             # the figure and its caption
     "Two pairs where the network is right and the misfit is wrong"
     rows = pick_examples(pairs, by, without)
-    settles = "the truth of simulated pairs settles" if by == 'truth' else f"people's verdicts ({pairs.attrs.get('examiner', 'a person')}) settle"
+    settles = "the truth of simulated pairs settles" if by == 'truth' else f"people's annotations ({pairs.attrs.get('annotator', 'a person')}) settle"
     return plot_right(pairs, rows, by), f"Two disagreements of the misfit's grade and the network ({pairs.attrs['model']!r}) that {settles} for the network, the most suspicious of each kind. The classes of the truth end at linear errors of .5, .7 and .9; below .7 a pair is usable."
 
 # %% ../nbs/10_figures.ipynb #75484560

@@ -7,7 +7,7 @@ from obspy.clients.fdsn import Client
 
 pytest.importorskip('portable_fdsnws_dataselect')
 from fwinb.data.fdsn import GaveUp
-from fwinb.data.download import Wish, choose_events, download, get_events, is_done, question, read_ledgers
+from fwinb.data.download import DownloadRequest, choose_events, download, get_events, is_done, question, read_ledgers
 from fwinb.earth.modes import synthesize, write_synthetics
 from fwinb.data.files import read_records, read_stations
 from fwinb.data.mock_fdsn import data_centre
@@ -17,7 +17,7 @@ from fwinb.data.preprocess import preprocess_folder
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT/'data/sample/raw'
 REAL = ROOT.parent/'shared/data/real_2009'      # the study's example; not ours to ship
-WISH = Wish(networks=('SY',))
+REQUEST = DownloadRequest(networks=('SY',))
 BENCH = runpy.run_path(str(ROOT/'bench/download.py'), run_name='bench')
 EVENTS, _ = choose_events(get_events(str(SAMPLE), None, None), UTCDateTime(0), UTCDateTime(4e9))
 
@@ -36,11 +36,11 @@ def many(tmp_path_factory):
 
 SCRIPT = '''
 import sys
-from fwinb.data.download import Wish, choose_events, download, get_events
+from fwinb.data.download import DownloadRequest, choose_events, download, get_events
 from obspy import UTCDateTime
 {before}
 events = choose_events(get_events(sys.argv[2], None, None), UTCDateTime(0), UTCDateTime(4e9), mw=(0, 10))[0]
-download(events, sys.argv[3], [sys.argv[1]], Wish(networks=('SY',)), rate=1e6, threads=1)
+download(events, sys.argv[3], [sys.argv[1]], DownloadRequest(networks=('SY',)), rate=1e6, threads=1)
 '''
 def start(url, served, out, before=''):
     return subprocess.Popen([sys.executable, '-c', SCRIPT.format(before=textwrap.dedent(before)), url, str(served), str(out)], stderr=subprocess.PIPE, text=True)
@@ -64,20 +64,20 @@ def test_kill(after, many, tmp_path):
         time.sleep(.3)                                           # the held request ends, unheard
         assert not [q for q in (tmp_path/'raw').rglob('*.mseed')] and len(before) >= after
         centre.asked.clear()
-        ledger = download(events, tmp_path/'raw', [centre.url], WISH, rate=1e6)
+        ledger = download(events, tmp_path/'raw', [centre.url], REQUEST, rate=1e6)
         assert not set(before) & set(queries(centre))
         assert len(ledger) == 262 and set(ledger.status) == {'done', 'fetched'} and set(ledger.response[ledger.station != '']) == {'ok'}
         n = len(centre.asked)
-        assert download(events, tmp_path/'raw', [centre.url], WISH).equals(ledger) and len(centre.asked) == n
+        assert download(events, tmp_path/'raw', [centre.url], REQUEST).equals(ledger) and len(centre.asked) == n
     assert len(sound(tmp_path/'raw')) == 262 and not list((tmp_path/'raw').rglob('*.part'))
 
 def test_killed_between_files_and_ledger(many, tmp_path):
     served, events = many
     with data_centre(served) as centre:
-        first = download(events[:1], tmp_path, [centre.url], WISH, rate=1e6)
+        first = download(events[:1], tmp_path, [centre.url], REQUEST, rate=1e6)
         (tmp_path/events[0][0]/'ledger.csv').unlink()
         centre.asked.clear()
-        again = download(events[:1], tmp_path, [centre.url], WISH, rate=1e6)
+        again = download(events[:1], tmp_path, [centre.url], REQUEST, rate=1e6)
         assert not [a for a in centre.asked if 'dataselect' in a.path and '/query' in a.path] and not [a for a in centre.asked if 'level=response' in a.body]
         assert again.equals(first)
 
@@ -95,12 +95,12 @@ def test_disk_full(size, many, tmp_path):
         said = p.communicate(timeout=120)[1]
         assert p.returncode == 1 and 'the same command goes on' in said and str(tmp_path/'raw') in said, said[-800:]
         sound(tmp_path/'raw')
-        ledger = download(events, tmp_path/'raw', [centre.url], WISH, rate=1e6)
+        ledger = download(events, tmp_path/'raw', [centre.url], REQUEST, rate=1e6)
     assert set(ledger.status) == {'done', 'fetched'} and set(ledger.response[ledger.station != '']) == {'ok'}
     assert len(sound(tmp_path/'raw')) == 262 and not [f for f in (tmp_path/'raw').rglob('*') if '.part' in f.name or '.new-' in f.name]
 
 def test_two_at_once(tmp_path):
-    with locked(tmp_path, 'download'), pytest.raises(ValueError, match='another download is running'): download(EVENTS, tmp_path, ['http://127.0.0.1:19'], WISH)
+    with locked(tmp_path, 'download'), pytest.raises(ValueError, match='another download is running'): download(EVENTS, tmp_path, ['http://127.0.0.1:19'], REQUEST)
 
 def test_thousand():
     "Never more requests at a time than allowed"
@@ -116,7 +116,7 @@ def test_real(tmp_path):
     with data_centre(REAL) as centre:
         assert {'dataselect', 'station', 'event'} <= set(Client(centre.url).services)
         events, _ = choose_events(get_events(centre.url, UTCDateTime(2009, 12, 1), UTCDateTime(2010, 1, 1)), UTCDateTime(2009, 12, 1), UTCDateTime(2010, 1, 1))
-        ledger = download(events, tmp_path/'raw', [centre.url], Wish(networks=('II', 'IU'), channels=('LHZ', 'BHZ')), rate=1e3)
+        ledger = download(events, tmp_path/'raw', [centre.url], DownloadRequest(networks=('II', 'IU'), channels=('LHZ', 'BHZ')), rate=1e3)
     got = ledger[ledger.status == 'fetched']
     assert set(got.station) == {f'{s}.{l}.BHZ' for s in ('II.AAK', 'IU.ADK', 'IU.AFI') for l in ('00', '10')} | {'II.ABKT.00.BHZ'} and set(got.response) == {'ok'}
     assert 'gaps' in got.detail[got.station == 'II.ABKT.00.BHZ'].iloc[0]
@@ -152,7 +152,7 @@ def test_preferences(tmp_path):
             obspy.Trace(np.rint(counts + np.random.default_rng(0).normal(size=n)).astype(np.int32), dict(network='SY', station=s.code, location=loc, channel=cha, starttime=tr.stats.starttime)).write(str(served/f'{s.code}{loc}{cha}.mseed'), 'MSEED')
     inventory[0].stations = sound_ones
     inventory.write(str(served/'stations.xml'), 'STATIONXML')
-    with data_centre(served) as centre: ledger = download(EVENTS[:1], tmp_path/'raw', [centre.url], WISH, rate=1e3)
+    with data_centre(served) as centre: ledger = download(EVENTS[:1], tmp_path/'raw', [centre.url], REQUEST, rate=1e3)
     assert set(ledger.station[ledger.status == 'fetched']) == want
     write_synthetics(EVENTS[:1], inventory, tmp_path/'synt')
     pairs, _ = preprocess_folder(tmp_path/'raw', tmp_path/'synt')
@@ -169,7 +169,7 @@ def test_two_centres(tmp_path):
     for p in list((half/'obsd').glob('SIM1.SY.[A-M]*')): p.unlink()
     poison = lambda h: 'dataselect' in h.path and b'TUC' in h.body and (h.send(403, [], b'') or True)
     with data_centre(half, intercept=poison) as one, data_centre(SAMPLE) as two:
-        ledger = download(EVENTS[:1], tmp_path/'raw', [one.url, two.url], WISH, rate=1e4, tries=2, pause=.01)
+        ledger = download(EVENTS[:1], tmp_path/'raw', [one.url, two.url], REQUEST, rate=1e4, tries=2, pause=.01)
         asked_two = ' '.join(a.body for a in two.asked if 'dataselect' in a.path)
     assert set(ledger.status[ledger.station != '']) == {'fetched'} and 'TUC' in asked_two and 'PTCN' not in asked_two
     assert len(ledger.station) == len(set(ledger.station))
@@ -177,15 +177,15 @@ def test_two_centres(tmp_path):
 def test_empty_centre(tmp_path):
     "A data centre that has none of the stations does not hide what the other has"
     with data_centre(SAMPLE) as one, data_centre(SAMPLE, intercept=lambda h: '/station/1/query' in h.path and (h.send(204, [], b'') or True)) as none:
-        ledger = download(EVENTS[:1], tmp_path/'raw', [one.url, none.url], WISH, rate=1e4)
+        ledger = download(EVENTS[:1], tmp_path/'raw', [one.url, none.url], REQUEST, rate=1e4)
         assert ledger.status.iloc[0] == 'done' and set(ledger.status[1:]) == {'fetched'}
-        nothing = download(EVENTS[:1], tmp_path/'empty', [none.url], WISH, rate=1e4)
-        assert nothing.status.tolist() == ['no data'] and is_done(nothing, question(WISH, [none.url]))
+        nothing = download(EVENTS[:1], tmp_path/'empty', [none.url], REQUEST, rate=1e4)
+        assert nothing.status.tolist() == ['no data'] and is_done(nothing, question(REQUEST, [none.url]))
 
 def test_wrong_centre(tmp_path):
-    with pytest.raises(ValueError, match='NOSUCH'): download(EVENTS, tmp_path, ['NOSUCH'], WISH)
-    with pytest.raises(GaveUp, match='no connection'): download(EVENTS, tmp_path, ['http://127.0.0.1:19'], WISH, tries=2, pause=.01)
-    with pytest.raises(ValueError, match='no data centre'): download(EVENTS, tmp_path, [], WISH)
+    with pytest.raises(ValueError, match='NOSUCH'): download(EVENTS, tmp_path, ['NOSUCH'], REQUEST)
+    with pytest.raises(GaveUp, match='no connection'): download(EVENTS, tmp_path, ['http://127.0.0.1:19'], REQUEST, tries=2, pause=.01)
+    with pytest.raises(ValueError, match='no data centre'): download(EVENTS, tmp_path, [], REQUEST)
 
 def test_sources_of_events(tmp_path):
     "A service, a folder, a file, an NDK file by address"

@@ -6,13 +6,13 @@ from obspy import UTCDateTime
 
 pytest.importorskip('portable_fdsnws_dataselect')
 from fwinb.data.fdsn import PoliteClient
-from fwinb.data.download import Wish, choose_events, download, get_events, is_done, question
+from fwinb.data.download import DownloadRequest, choose_events, download, get_events, is_done, question
 from fwinb.data.files import read_records
 from fwinb.data.mock_fdsn import data_centre
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT/'data/sample/raw'
-WISH = Wish(networks=('SY',))
+REQUEST = DownloadRequest(networks=('SY',))
 A, B = UTCDateTime(1990, 1, 1), UTCDateTime(2030, 1, 1)
 ONE = choose_events(get_events(str(SAMPLE), None, None), A, B)[0][:1]
 SERVED = {'.'.join(p.name.split('.')[1:5]): p for p in (SAMPLE/'obsd').glob('SIM1*')}
@@ -23,7 +23,7 @@ def queries(centre): return [(a.path, tuple(sorted(a.query.items())), a.body) fo
 def check_complete(folder, ledger, urls):
     "Every trace is there, as long as it is served, with its metadata, and nothing else"
     traces = ledger[ledger.station != '']
-    assert is_done(ledger, question(WISH, urls)) and sorted(traces.station) == sorted(SERVED) and set(traces.status) == {'fetched'}
+    assert is_done(ledger, question(REQUEST, urls)) and sorted(traces.station) == sorted(SERVED) and set(traces.status) == {'fetched'}
     for r in traces.itertuples():
         a, b = (read_records(p)[0].merge(-1).sort(['starttime']) for p in (folder/r.file, SERVED[r.station]))
         b = b.slice(a[0].stats.starttime, a[-1].stats.endtime)
@@ -46,7 +46,7 @@ def run_and_room(self, *args, **kwargs):
     finally: room(resource.RLIM_INFINITY)
 client.PoliteClient.get_waveforms_bulk, client.PoliteClient.get_stations_bulk, d.MassDownloader.download = full_after, room_again, run_and_room
 events = d.choose_events(d.get_events(sys.argv[2], None, None), UTCDateTime(0), UTCDateTime(4e9))[0][:1]
-d.download(events, sys.argv[3], [sys.argv[1]], d.Wish(networks=('SY',)), rate=1e4, threads=1)
+d.download(events, sys.argv[3], [sys.argv[1]], d.DownloadRequest(networks=('SY',)), rate=1e4, threads=1)
 '''
 @pytest.mark.parametrize('size', [0, 3000, 4096])
 def test_disk_full_while_records_are_divided(size, centre, tmp_path):
@@ -56,7 +56,7 @@ def test_disk_full_while_records_are_divided(size, centre, tmp_path):
     assert not list(tmp_path.rglob('ledger.csv')) and not list(tmp_path.rglob('*.mseed'))
     before = queries(centre)
     centre.asked.clear()
-    check_complete(tmp_path, download(ONE, tmp_path, [centre.url], WISH, **FAST), [centre.url])
+    check_complete(tmp_path, download(ONE, tmp_path, [centre.url], REQUEST, **FAST), [centre.url])
     assert any('dataselect' in path for path, *_ in before) and not set(before) & set(queries(centre))
 
 @pytest.mark.parametrize('kind', ['.xml.part', ''])
@@ -68,11 +68,11 @@ def test_disk_full_at_metadata_or_beside(kind, centre, tmp_path, monkeypatch):
         return write(self, filename, data)
     with monkeypatch.context() as m:
         m.setattr(PoliteClient, '_write_to_file_object', full)
-        with pytest.raises(OSError, match='the same command goes on') as e: download(ONE, tmp_path, [centre.url], WISH, **FAST)
+        with pytest.raises(OSError, match='the same command goes on') as e: download(ONE, tmp_path, [centre.url], REQUEST, **FAST)
     assert e.value.errno == errno.ENOSPC and e.value.filename == str(tmp_path)
     before = queries(centre)
     centre.asked.clear()
-    check_complete(tmp_path, download(ONE, tmp_path, [centre.url], WISH, **FAST), [centre.url])
+    check_complete(tmp_path, download(ONE, tmp_path, [centre.url], REQUEST, **FAST), [centre.url])
     assert not set(before) & set(queries(centre))
 
 def test_disk_full_at_the_ledger(centre, tmp_path, monkeypatch):
@@ -80,21 +80,21 @@ def test_disk_full_at_the_ledger(centre, tmp_path, monkeypatch):
     def full(*args, **kwargs): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with monkeypatch.context() as m:
         m.setattr('pandas.DataFrame.to_csv', full)
-        with pytest.raises(OSError, match='the same command goes on'): download(ONE, tmp_path, [centre.url], WISH, **FAST)
+        with pytest.raises(OSError, match='the same command goes on'): download(ONE, tmp_path, [centre.url], REQUEST, **FAST)
     assert len(list(tmp_path.rglob('*.mseed'))) == len(SERVED)
     before = queries(centre)
     centre.asked.clear()
-    check_complete(tmp_path, download(ONE, tmp_path, [centre.url], WISH, **FAST), [centre.url])
+    check_complete(tmp_path, download(ONE, tmp_path, [centre.url], REQUEST, **FAST), [centre.url])
     assert not set(before) & set(queries(centre))
 
 # two at once
 
 TWO = '''
 import sys
-from fwinb.data.download import Wish, choose_events, download, get_events
+from fwinb.data.download import DownloadRequest, choose_events, download, get_events
 from obspy import UTCDateTime
 events = choose_events(get_events(sys.argv[2], None, None), UTCDateTime(0), UTCDateTime(4e9))[0][:1]
-download(events, sys.argv[3], [sys.argv[1]], Wish(networks=('SY',)), rate=1e4)
+download(events, sys.argv[3], [sys.argv[1]], DownloadRequest(networks=('SY',)), rate=1e4)
 '''
 def test_two_processes(centre, tmp_path):
     "While one program waits for records, a second in the same folder is refused and asks nothing; the first ends well, and then the folder is free"
@@ -110,26 +110,26 @@ def test_two_processes(centre, tmp_path):
         end = time.time() + 60
         while not came: assert p.poll() is None and time.time() < end; time.sleep(.02)
         n = len(centre.asked)
-        with pytest.raises(ValueError, match='another download is running in .*'): download(ONE, tmp_path, [centre.url], WISH, timeout=1., limit=1., **FAST)
+        with pytest.raises(ValueError, match='another download is running in .*'): download(ONE, tmp_path, [centre.url], REQUEST, timeout=1., limit=1., **FAST)
         assert len(centre.asked) == n
     finally: hold.clear()
     said = p.communicate(timeout=60)[1]
     assert p.returncode == 0, said[-800:]
-    check_complete(tmp_path, download(ONE, tmp_path, [centre.url], WISH, **FAST), [centre.url])
+    check_complete(tmp_path, download(ONE, tmp_path, [centre.url], REQUEST, **FAST), [centre.url])
 
 # two data centres
 
 def test_named_twice(tmp_path, centre):
     "Before anything is asked or written"
-    with pytest.raises(ValueError, match='named twice.*127.0.0.1'): download(ONE, tmp_path/'a', [centre.url, f'{centre.url}/'], WISH)
-    with pytest.raises(ValueError, match="named twice.*'EARTHSCOPE', 'iris'"): download(ONE, tmp_path/'a', ['iris', 'EARTHSCOPE'], WISH)
+    with pytest.raises(ValueError, match='named twice.*127.0.0.1'): download(ONE, tmp_path/'a', [centre.url, f'{centre.url}/'], REQUEST)
+    with pytest.raises(ValueError, match="named twice.*'EARTHSCOPE', 'iris'"): download(ONE, tmp_path/'a', ['iris', 'EARTHSCOPE'], REQUEST)
     assert not centre.asked and not (tmp_path/'a').exists()
 
 def test_no_data_at_the_first(centre, tmp_path):
     "The first data centre knows the stations and says 204 to every request for records; the second has them, and is asked once for each"
     centre.fault.act = lambda h: 'dataselect' in h.path and '/query' in h.path and (h.send(204, [], b'') or True)
     with data_centre(SAMPLE) as two:
-        ledger = download(ONE, tmp_path, [centre.url, two.url], WISH, **FAST)
+        ledger = download(ONE, tmp_path, [centre.url, two.url], REQUEST, **FAST)
         lines = [line.split()[:4] for a in two.asked if 'dataselect' in a.path for line in a.body.splitlines() if '=' not in line]
         assert len(lines) == len(SERVED) == len({tuple(x) for x in lines})
         check_complete(tmp_path, ledger, [centre.url, two.url])

@@ -6,14 +6,14 @@ from obspy import UTCDateTime
 
 pytest.importorskip('portable_fdsnws_dataselect')
 from fwinb.data.fdsn import connect
-from fwinb.data.download import Wish, choose_events, download, get_events, is_done, question
+from fwinb.data.download import DownloadRequest, choose_events, download, get_events, is_done, question
 from fwinb.data.files import read_records
 from fwinb.data.mock_fdsn import data_centre
 from fwinb.data.preprocess import preprocess_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE, SYNT = ROOT/'data/sample/raw', ROOT/'data/sample/synt'
-WISH = Wish(networks=('SY',))
+REQUEST = DownloadRequest(networks=('SY',))
 EVENTS, _ = choose_events(get_events(str(SAMPLE), None, None), UTCDateTime(0), UTCDateTime(4e9))
 ONE = EVENTS[:1]
 SERVED = {(p.name.split('.')[0], '.'.join(p.name.split('.')[1:5])): p for p in (SAMPLE/'obsd').iterdir()}
@@ -21,7 +21,7 @@ SERVED = {(p.name.split('.')[0], '.'.join(p.name.split('.')[1:5])): p for p in (
 slept = []
 def fetch(centre, folder, events=ONE, **options):
     slept.clear()
-    return download(events, folder, [centre.url], WISH, rate=1e4, **dict(sleep=slept.append, timeout=2., limit=4., tries=3, pause=.01, seed=0) | options)
+    return download(events, folder, [centre.url], REQUEST, rate=1e4, **dict(sleep=slept.append, timeout=2., limit=4., tries=3, pause=.01, seed=0) | options)
 
 def is_query(handler, service): return f'/{service}/1/query' in handler.path
 def once(act, service='dataselect', where=lambda h: True):
@@ -76,14 +76,14 @@ def test_down_then_up(name, service, centre, tmp_path):
     if name == 'slow-loris' and service != 'station': pytest.skip('one of them is slow enough')
     centre.fault.act = always(FAULTS[name], *(('station', lambda h: b'level=response' in h.body) if service == 'response' else (service, lambda h: True)))
     first = fetch(centre, tmp_path, tries=2, limit=1.)
-    assert not is_done(first, question(WISH, [centre.url])) and 'failed' in {*first.status, *first.response}
+    assert not is_done(first, question(REQUEST, [centre.url])) and 'failed' in {*first.status, *first.response}
     if service == 'response': assert set(first.status[first.station != '']) == {'fetched'} and set(first.response[first.station != '']) == {'failed'}
     kind = {'dataselect': lambda a: 'dataselect' in a[0], 'station': lambda a: 'station' in a[0], 'response': lambda a: 'level=response' in a[2]}[service]
     before = [a for a in answered(centre) if not (name == 'cut inside a record' and kind(a))]   # a body that is cut is no answer
     assert len([a for a in centre.asked if a.status not in (200, 204)]) < 60
     centre.fault.act = None; centre.asked.clear()
     second = fetch(centre, tmp_path)
-    assert is_done(second, question(WISH, [centre.url])) and set(second.status[second.station != '']) == {'fetched'}
+    assert is_done(second, question(REQUEST, [centre.url])) and set(second.status[second.station != '']) == {'fetched'}
     assert not set(before) & set(answered(centre))
     check_archive(tmp_path, second)
 

@@ -1,10 +1,10 @@
-"A person's verdicts: the file does not lose one, whatever happens; and the Inspector in a real browser, in JupyterLab and under Voila (with --slow)."
+"A person's annotations: the file does not lose one, whatever happens; and the Inspector in a real browser, in JupyterLab and under Voila (with --slow)."
 import errno, json, os, random, shutil, socket, subprocess, sys, time, urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 import pytest
 import fwinb.inspection.annotations as V
-from fwinb.inspection.annotations import append_verdict, kappa, merge_verdicts, read_verdicts, undo_verdict
+from fwinb.inspection.annotations import append_annotation, kappa, merge_annotations, read_annotations, undo_annotation
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOTS = ROOT/'tests/_artefacts'
@@ -13,15 +13,15 @@ SHOTS = ROOT/'tests/_artefacts'
 
 WRITER = '''
 import sys
-from fwinb.inspection.annotations import append_verdict
-for i in range(int(sys.argv[3])): print(append_verdict(sys.argv[1], "E1", f"XX.S{i}..LHZ", i % 5, sys.argv[2])["id"], flush=True)
+from fwinb.inspection.annotations import append_annotation
+for i in range(int(sys.argv[3])): print(append_annotation(sys.argv[1], "E1", f"XX.S{i}..LHZ", i % 5, sys.argv[2])["id"], flush=True)
 '''
 def writer(path, who, n): return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', WRITER, str(path), who, str(n)], stdout=subprocess.PIPE, text=True)
 
 def lines(path): return [json.loads(x) for x in path.read_bytes().split(b'\n')[:-1]]
 
 def test_kill_at_any_moment(tmp_path):
-    "Two writers at once, and one after the other is killed: every verdict that was confirmed is there, no line is broken"
+    "Two writers at once, and one after the other is killed: every annotation that was confirmed is there, no line is broken"
     path, rng, told = tmp_path/'v.jsonl', random.Random(1), set()
     for round in range(4):
         children = [writer(path, f'{who}{round}', 10**6) for who in 'ab']
@@ -33,36 +33,36 @@ def test_kill_at_any_moment(tmp_path):
             *whole, _ = c.stdout.read().split('\n')
             told |= {t for t in whole if len(t) == 16}
             c.wait()
-    append_verdict(path, 'E1', 'XX.END..LHZ', 1, 'Ann')                # cuts off what may be torn
+    append_annotation(path, 'E1', 'XX.END..LHZ', 1, 'Ann')                # cuts off what may be torn
     assert len(told) > 50 and told <= {r['id'] for r in lines(path)}
-    assert read_verdicts(path).attrs['torn'] == 0
+    assert read_annotations(path).attrs['torn'] == 0
 
 def test_two_processes(tmp_path):
-    "200 verdicts each at once, and a merge into the same file meanwhile"
+    "200 annotations each at once, and a merge into the same file meanwhile"
     path, third = tmp_path/'v.jsonl', tmp_path/'third.jsonl'
-    append_verdict(third, 'E1', 'XX.S0..LHZ', 3, 'Cid')
+    append_annotation(third, 'E1', 'XX.S0..LHZ', 3, 'Cid')
     children = [writer(path, who, 200) for who in ('Ann', 'Bob')]
     children[0].stdout.readline()
-    merge_verdicts([third], path)
+    merge_annotations([third], path)
     for c in children: c.communicate()
-    assert read_verdicts(path).who.value_counts().to_dict() == dict(Ann=200, Bob=200, Cid=1)
+    assert read_annotations(path).who.value_counts().to_dict() == dict(Ann=200, Bob=200, Cid=1)
     assert len({r['id'] for r in lines(path)}) == 401
 
 @pytest.mark.parametrize('part', [0, 1, 57, -1])
 def test_full_disk(tmp_path, monkeypatch, part):
     "The disk takes a part of the line, then says that it is full"
     path, write = tmp_path/'v.jsonl', os.write
-    append_verdict(path, 'E1', 'XX.A..LHZ', 1, 'Ann')
+    append_annotation(path, 'E1', 'XX.A..LHZ', 1, 'Ann')
     before, left = path.read_bytes(), [part]
     def full(fd, data):
         if left: return write(fd, data[:left.pop()])
         raise OSError(errno.ENOSPC, 'No space left on device')
     with monkeypatch.context() as m:
         m.setattr(os, 'write', full)
-        with pytest.raises(OSError, match='NOT kept.*No space.*v.jsonl'): append_verdict(path, 'E1', 'XX.B..LHZ', 2, 'Ann')
+        with pytest.raises(OSError, match='NOT kept.*No space.*v.jsonl'): append_annotation(path, 'E1', 'XX.B..LHZ', 2, 'Ann')
     assert path.read_bytes() == before
-    append_verdict(path, 'E1', 'XX.B..LHZ', 2, 'Ann')
-    assert read_verdicts(path).verdict.tolist() == [1, 2]
+    append_annotation(path, 'E1', 'XX.B..LHZ', 2, 'Ann')
+    assert read_annotations(path).annotation.tolist() == [1, 2]
 
 def test_full_device():
     "Linux has a disk that is always full"
@@ -76,81 +76,81 @@ def test_full_device():
 def test_disk_fails_late(tmp_path, monkeypatch):
     "What was written but cannot be forced to the disk is not kept either"
     path = tmp_path/'v.jsonl'
-    append_verdict(path, 'E1', 'XX.A..LHZ', 1, 'Ann')
+    append_annotation(path, 'E1', 'XX.A..LHZ', 1, 'Ann')
     before = path.read_bytes()
     def fails(fd): raise OSError(errno.EIO, 'Input/output error')
     with monkeypatch.context() as m:
         m.setattr(os, 'fsync', fails)
-        with pytest.raises(OSError, match='NOT kept'): append_verdict(path, 'E1', 'XX.B..LHZ', 2, 'Ann')
+        with pytest.raises(OSError, match='NOT kept'): append_annotation(path, 'E1', 'XX.B..LHZ', 2, 'Ann')
     assert path.read_bytes() == before
 
 def test_read_only(tmp_path):
-    "A file that may be read and not written: no verdict is kept, and the old ones can be read"
+    "A file that may be read and not written: no annotation is kept, and the old ones can be read"
     if not hasattr(os, 'fork'): pytest.skip('this system does not fork')
     path = tmp_path/'v.jsonl'
-    append_verdict(path, 'E1', 'XX.A..LHZ', 1, 'Ann')
+    append_annotation(path, 'E1', 'XX.A..LHZ', 1, 'Ann')
     path.chmod(0o444)
     for p in (tmp_path, *tmp_path.parents[:3]): p.chmod(p.stat().st_mode | 0o555)   # for nobody, below
     if (pid := os.fork()) == 0:
         try:
             if os.geteuid() == 0: os.seteuid(65534)                    # root may write anything
-            try: append_verdict(path, 'E1', 'XX.B..LHZ', 2, 'Ann')
-            except PermissionError as e: os._exit(0 if 'NOT kept' in str(e) and len(read_verdicts(path)) == 1 else 2)
+            try: append_annotation(path, 'E1', 'XX.B..LHZ', 2, 'Ann')
+            except PermissionError as e: os._exit(0 if 'NOT kept' in str(e) and len(read_annotations(path)) == 1 else 2)
         finally: os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 def test_hung_program(tmp_path):
     "A program that holds the file and does not go on is not waited for without end"
     path = tmp_path/'v.jsonl'
-    append_verdict(path, 'E1', 'XX.A..LHZ', 1, 'Ann')
+    append_annotation(path, 'E1', 'XX.A..LHZ', 1, 'Ann')
     with V._locked(path, write=True):
         with pytest.raises(TimeoutError, match='another program'):
             with V._locked(path, write=True, wait=.2): pass
-    assert len(read_verdicts(path)) == 1
+    assert len(read_annotations(path)) == 1
 
 def test_torn(tmp_path):
     path = tmp_path/'v.jsonl'
-    ids = [append_verdict(path, 'E1', f'XX.S{i}..LHZ', i, 'Ann')['id'] for i in range(3)]
+    ids = [append_annotation(path, 'E1', f'XX.S{i}..LHZ', i, 'Ann')['id'] for i in range(3)]
     whole = path.read_bytes()
     last = len(whole.splitlines(keepends=True)[-1])
     for cut in range(1, last):
         path.write_bytes(whole[:-cut])
-        there = 3 if cut == 1 else 2                                   # only the end of the line is missing: the verdict is whole
-        assert len(read_verdicts(path)) == there
-        if cut == 1: append_verdict(path, 'E1', 'XX.N..LHZ', 4, 'Ann')
+        there = 3 if cut == 1 else 2                                   # only the end of the line is missing: the annotation is whole
+        assert len(read_annotations(path)) == there
+        if cut == 1: append_annotation(path, 'E1', 'XX.N..LHZ', 4, 'Ann')
         elif cut < last:
-            with pytest.warns(UserWarning, match='cut off'): append_verdict(path, 'E1', 'XX.N..LHZ', 4, 'Ann')
+            with pytest.warns(UserWarning, match='cut off'): append_annotation(path, 'E1', 'XX.N..LHZ', 4, 'Ann')
         assert [r['id'] for r in lines(path)][:there] == ids[:there] and len(lines(path)) == there + 1
 
 def test_foreign_word_is_not_cut(tmp_path):
     path = tmp_path/'notes.txt'
     path.write_text('my notes, without an end of line')
-    with pytest.raises(ValueError, match='notes.txt, line 1'): append_verdict(path, 'E1', 'XX.A..LHZ', 1, 'Ann')
+    with pytest.raises(ValueError, match='notes.txt, line 1'): append_annotation(path, 'E1', 'XX.A..LHZ', 1, 'Ann')
     assert path.read_text() == 'my notes, without an end of line'
 
 def test_twin_stores(tmp_path):
-    "The same person judges other traces of the same event and station: neither verdict hides the other, each is undone by itself"
+    "The same person judges other traces of the same event and station: neither annotation hides the other, each is undone by itself"
     path = tmp_path/'v.jsonl'
-    first, *_ = (append_verdict(path, 'E1', 'XX.A..LHZ', v, 'Ann', data=d) for v, d in ((1, 'a'), (3, 'b'), (2, 'b')))
-    live = lambda: read_verdicts(path).set_index('data').verdict.to_dict()
+    first, *_ = (append_annotation(path, 'E1', 'XX.A..LHZ', v, 'Ann', data=d) for v, d in ((1, 'a'), (3, 'b'), (2, 'b')))
+    live = lambda: read_annotations(path).set_index('data').annotation.to_dict()
     assert live() == dict(a=1, b=2)
-    undo_verdict(path, first['id'], 'Ann')
+    undo_annotation(path, first['id'], 'Ann')
     assert live() == dict(b=2)
-    merge_verdicts([path], tmp_path/'all.jsonl')
-    append_verdict(tmp_path/'all.jsonl', 'E1', 'XX.A..LHZ', 4, 'Ann', data='a')
-    assert read_verdicts(tmp_path/'all.jsonl').set_index('data').verdict.to_dict() == dict(a=4, b=2)
+    merge_annotations([path], tmp_path/'all.jsonl')
+    append_annotation(tmp_path/'all.jsonl', 'E1', 'XX.A..LHZ', 4, 'Ann', data='a')
+    assert read_annotations(tmp_path/'all.jsonl').set_index('data').annotation.to_dict() == dict(a=4, b=2)
 
 @pytest.mark.parametrize('who', [*V.RESERVED, ' truth ', 'Truth', '\tMISFIT', 'Network'])
 def test_nobody_is_the_truth(tmp_path, who):
-    with pytest.raises(ValueError, match='no name of a person'): append_verdict(tmp_path/'v.jsonl', 'E1', 'XX.A..LHZ', 1, who)
+    with pytest.raises(ValueError, match='no name of a person'): append_annotation(tmp_path/'v.jsonl', 'E1', 'XX.A..LHZ', 1, who)
     assert not (tmp_path/'v.jsonl').exists()
 
 def test_kappa_by_hand(tmp_path):
     "Two people, ten pairs of two events: 4 times I and I, 3 times II and II, once I and II, twice II and I"
     path = tmp_path/'v.jsonl'
     for i, (a, b) in enumerate([(1, 1)]*4 + [(2, 2)]*3 + [(1, 2)] + [(2, 1)]*2 + [(0, 2)]):
-        for who, v in (('Ann', a), ('Bob', b)): append_verdict(path, f'E{i % 2}', f'XX.S{i}..LHZ', v, who)
-    k = kappa(read_verdicts(path)).loc[('Ann', 'Bob')]
+        for who, v in (('Ann', a), ('Bob', b)): append_annotation(path, f'E{i % 2}', f'XX.S{i}..LHZ', v, who)
+    k = kappa(read_annotations(path)).loc[('Ann', 'Bob')]
     chance = (5*6 + 5*4)/100
     assert k['pairs'] == 10 and k['unsure'] == 1 and abs(k['kappa'] - (.7 - chance)/(1 - chance)) < 1e-12
 
@@ -183,14 +183,14 @@ def free_port():
 
 @contextmanager
 def server(kind, folder, store, who='Ann'):
-    "JupyterLab or Voila on a copy of the app, with a home of its own; gives address and verdict file"
+    "JupyterLab or Voila on a copy of the app, with a home of its own; gives address and annotation file"
     for name in ('inspector', 'second'): shutil.copy(ROOT/'nbs/inspector.ipynb', folder/f'{name}.ipynb')
-    home, port, verdicts = folder/'home', free_port(), folder/'verdicts.jsonl'
+    home, port, annotations = folder/'home', free_port(), folder/'annotations.jsonl'
     news = home/'settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings'
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     env = dict(os.environ, HOME=str(home), JUPYTER_CONFIG_DIR=str(home/'config'), JUPYTER_RUNTIME_DIR=str(home/'run'), JUPYTER_DATA_DIR=str(home/'data'), IPYTHONDIR=str(home/'ipython'), JUPYTERLAB_SETTINGS_DIR=str(home/'settings'),
-               JUPYTERLAB_WORKSPACES_DIR=str(home/'workspaces'), FWINB_PAIRS=str(store), FWINB_VERDICTS=str(verdicts), FWINB_WHO=who, PYTHONPATH=str(ROOT))
+               JUPYTERLAB_WORKSPACES_DIR=str(home/'workspaces'), FWINB_PAIRS=str(store), FWINB_ANNOTATIONS=str(annotations), FWINB_ANNOTATOR=who, PYTHONPATH=str(ROOT))
     env.pop('MPLBACKEND', None)
     command = dict(lab=['jupyterlab', '--no-browser', '--allow-root', '--ServerApp.ip=127.0.0.1', f'--ServerApp.port={port}', '--IdentityProvider.token=t', f'--ServerApp.root_dir={folder}'],
                    voila=['voila', '--no-browser', f'--port={port}', '--Voila.ip=127.0.0.1', str(folder/'inspector.ipynb')])[kind]
@@ -201,7 +201,7 @@ def server(kind, folder, store, who='Ann'):
             if child.poll() is not None: raise RuntimeError((folder/f'{kind}.log').read_text()[-2000:])
             try: socket.create_connection(('127.0.0.1', port), 1).close(); break
             except OSError: time.sleep(.25)
-        yield address, verdicts
+        yield address, annotations
     finally:
         child.terminate()
         try: child.wait(20)
@@ -263,19 +263,19 @@ def test_browser(kind, chromium, store, tmp_path):
         page.keyboard.type('u1z x late')                               # keys in a note are letters
         page.keyboard.press('Enter')
         assert 'unsure, kept' in press(page, 'u')
-        live = read_verdicts(path)
-        assert (live.verdict.tolist(), live.note.tolist()[-1], set(live.who)) == ([2, 3, 0], 'u1z x late', {'Ann'})
+        live = read_annotations(path)
+        assert (live.annotation.tolist(), live.note.tolist()[-1], set(live.who)) == ([2, 3, 0], 'u1z x late', {'Ann'})
         assert '3 of' in status(page)
 
         assert 'taken back' in press(page, 'z')                        # undo
-        assert shown(page) == third and read_verdicts(path).verdict.tolist() == [2, 3]
+        assert shown(page) == third and read_annotations(path).annotation.tolist() == [2, 3]
         for key in ('x', 'd', 'd', 'a', '7'): page.keyboard.press(key) # JupyterLab would cut, delete and add cells
         page.wait_for_timeout(300)
-        assert page.locator('.jp-Notebook .jp-Cell').count() == cells and read_verdicts(path).attrs['lines'] == 4
+        assert page.locator('.jp-Notebook .jp-Cell').count() == cells and read_annotations(path).attrs['lines'] == 4
         assert 'Class IV, kept' in press(page, '4')
         act(page, lambda: page.locator('.fwinb-class-1').first.dblclick())   # the second click is not for the next pair
         page.wait_for_timeout(1500)
-        assert read_verdicts(path).verdict.tolist() == [2, 3, 4, 1]
+        assert read_annotations(path).annotation.tolist() == [2, 3, 4, 1]
         press(page, 'ArrowLeft')
         assert 'You said Class I ' in page.locator('[role=status]').first.inner_text()
         shoot(page, f'inspector_{kind}')
@@ -303,11 +303,11 @@ def test_browser(kind, chromium, store, tmp_path):
         click(other, 'class-1'); click(page, 'next'); click(page, 'class-2')
         assert 'in another tab you said Class II meanwhile' in click(other, 'class-3')
         click(other, 'next'); click(other, 'class-3')
-        assert read_verdicts(path).verdict.tolist() == [2, 3, 4, 1, 1, 2, 3] and '7 of' in status(other)
+        assert read_annotations(path).annotation.tolist() == [2, 3, 4, 1, 1, 2, 3] and '7 of' in status(other)
         press(page, 'p')
         assert '7 of' in status(page)
         context.close()
-    assert read_verdicts(path).attrs == dict(lines=9, undone=1, torn=0)
+    assert read_annotations(path).attrs == dict(lines=9, undone=1, torn=0)
 
 def test_browser_asks_for_the_name(chromium, store, tmp_path):
     pytest.importorskip('voila')
@@ -321,8 +321,8 @@ def test_browser_asks_for_the_name(chromium, store, tmp_path):
         page.wait_for_selector('.fwinb-picture', timeout=60_000)
         path.mkdir()                                                   # nobody can write there
         said = press(page, '2')
-        assert 'NOT kept' in said and 'verdicts.jsonl' in said and 'Pair 1 of' in shown(page)
+        assert 'NOT kept' in said and 'annotations.jsonl' in said and 'Pair 1 of' in shown(page)
         shoot(page, 'inspector_error')
         path.rmdir()
-        assert 'kept' in press(page, '2') and read_verdicts(path).who.tolist() == ['Łukasz']
+        assert 'kept' in press(page, '2') and read_annotations(path).who.tolist() == ['Łukasz']
         page.close()

@@ -18,7 +18,7 @@ def study(folder, processes, tmp_path):
 def done(folder): return {p.name: p for p in folder.glob('*.json')}
 
 def test_killed_and_finished(tmp_path):
-    from fwinb.inversion.invert import PLANS, collect_runs, finish_campaign
+    from fwinb.inversion.invert import PLANS, collect_runs, finish_experiment
     folder, whole = tmp_path/'killed', tmp_path/'whole'
     child, end = study(folder, 1, tmp_path), time.monotonic() + 120
     while child.poll() is None and time.monotonic() < end and not done(folder): time.sleep(.01)
@@ -32,7 +32,7 @@ def test_killed_and_finished(tmp_path):
     assert len(done(folder)) == 4
     assert {k: (p.read_bytes(), p.stat().st_mtime_ns) for k, p in done(folder).items() if k in first} == first
 
-    finish_campaign(whole, 'hard', 1, ['rule'], iterations=1, steps=1)   # in this process, and alone
+    finish_experiment(whole, 'hard', 1, ['rule'], iterations=1, steps=1)   # in this process, and alone
     for k, p in done(whole).items():                                  # matrix products in single precision differ in their last bits between processes
         a, b = (json.loads(x.read_text(encoding='utf-8')) for x in (p, done(folder)[k]))
         assert a['history']['pairs'] == b['history']['pairs']

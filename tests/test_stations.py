@@ -5,7 +5,7 @@ import numpy as np, obspy, pandas as pd, pytest
 
 from fwinb.pairs.store import open_pairs
 from fwinb.features.stations import (
-    RECORDS, REPORT, check_records, pair_witnesses, plot_history, plot_stations, station_history, station_report,
+    RECORDS, REPORT, check_records, pair_delays, plot_history, plot_stations, station_history, station_report,
     station_state)
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,7 +19,7 @@ def real():
     return check_records(REAL).set_index('station')
 
 @pytest.fixture(scope='module')
-def table(): return pair_witnesses(open_pairs(PAIRS, dask=False))
+def table(): return pair_delays(open_pairs(PAIRS, dask=False))
 
 # real records: II.ABKT has a true gap, IU.ADK at location 10 a true glitch, and nothing else is wrong
 
@@ -129,7 +129,7 @@ def test_broken_pairs():
     pairs = open_pairs(PAIRS, dask=False).load()
     pairs.waveform[0] = 0; pairs.waveform[1,0,5] = np.nan
     pairs['status'] = pairs.status.astype(object); pairs.status[2] = 'gap'
-    t = pair_witnesses(pairs)
+    t = pair_delays(pairs)
     assert t.lag[:3].isna().all() and t.lag[3:].notna().all() and list(t.status[:3]) == ['obs trace is all zero', 'obs trace is not finite', 'gap']
     assert station_report(station_history(t)).pairs.sum() == len(t) - 3
 

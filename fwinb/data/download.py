@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['GCMT', 'MONTHS', 'DEPTHS', 'EVENTS', 'NETWORKS', 'LEDGER', 'KEPT', 'AGAIN', 'NO_EPOCH', 'WORDS', 'FULL', 'gcmt_files',
-           'get_events', 'nearest_zone', 'spread_order', 'choose_events', 'Wish', 'trace_name', 'read_ledger',
-           'read_ledgers', 'is_done', 'channel_facts', 'response_word', 'adopt_stationxml', 'examine', 'Errand',
-           'settle_metadata', 'settle_trace', 'response_of', 'event_row', 'quiet', 'heard', 'download_event',
-           'question', 'download', 'plot_archive', 'archive_places']
+           'get_events', 'nearest_zone', 'spread_order', 'choose_events', 'DownloadRequest', 'trace_name',
+           'read_ledger', 'read_ledgers', 'is_done', 'channel_facts', 'response_word', 'adopt_stationxml', 'examine',
+           'Errand', 'settle_metadata', 'settle_trace', 'response_of', 'event_row', 'quiet', 'capture_write_errors',
+           'download_event', 'question', 'download', 'plot_archive', 'archive_places']
 
 # %% ../../nbs/data/04_download.ipynb #f6bf5a46
 import errno, hashlib, io, json, logging, os, re, shutil, tempfile, time, warnings
@@ -142,7 +142,7 @@ def choose_events(
 # %% ../../nbs/data/04_download.ipynb #b264ed1f
 NETWORKS = 'II', 'IU', 'IC', 'G', 'GE', 'CU', 'GT'
 
-class Wish(NamedTuple):
+class DownloadRequest(NamedTuple):
     "What is asked for around every event"
     networks:tuple = NETWORKS
     channels:tuple = ('LHZ', 'BHZ')  # in order of preference, for every sensor
@@ -183,7 +183,7 @@ def read_ledgers(
 
 def is_done(
     ledger:pd.DataFrame, # of an event
-    asked:str,           # digest of the wish
+    asked:str,           # digest of the request
 )->bool:
     "Is there nothing left to ask?"
     own = ledger[ledger.asked == asked]
@@ -246,13 +246,13 @@ class Errand:
     def __init__(self,
         name:str, event,  # obspy Event
         folder,           # the archive
-        wish:Wish, asked:str, # and the digest of the question
+        request:DownloadRequest, asked:str, # and the digest of the question
         facts:list,       # of `channel_facts`, grows
     ):
-        self.name, self.source, self.folder, self.wish, self.asked, self.facts = name, read_source(event, name), Path(folder), wish, asked, facts
+        self.name, self.source, self.folder, self.request, self.asked, self.facts = name, read_source(event, name), Path(folder), request, asked, facts
         self.place = self.folder/safe_name(name)
         self.part = self.place/'.part'
-        self.start, self.end = self.source.time - wish.before, self.source.time + wish.after
+        self.start, self.end = self.source.time - request.before, self.source.time + request.after
         old = read_ledger(self.place/'ledger.csv')
         final = old[(old.station != '') & (old.status.isin(KEPT) | ((old.asked == asked) & (old.status != AGAIN)))]
         self.old = {Path(r.file).name.removesuffix('.rejected'): r for r in final.itertuples() if r.status != 'fetched' or (self.folder/r.file).is_file()}
@@ -353,7 +353,7 @@ def quiet():
     finally: log.disabled = before
 
 @contextmanager
-def heard():
+def capture_write_errors():
     "A list of the errors in writing records, which the `MassDownloader` says nothing of"
     errors = []
     class Heard(io.FileIO):
@@ -369,19 +369,19 @@ def download_event(
     name:str, event,     # obspy Event with a moment tensor
     folder,              # the archive
     clients,             # of `connect`, the most wanted first
-    wish:Wish=Wish(),
+    request:DownloadRequest=DownloadRequest(),
     asked:str='',        # digest of the question
     facts:list=None,     # of `channel_facts`, of what is there; grows
     threads:int=3,       # connections to each data centre
 )->pd.DataFrame:         # the ledger of the event
     "Ask for the records of an event and keep what is sound"
-    errand = Errand(name, event, folder, wish, asked, [] if facts is None else facts)
+    errand = Errand(name, event, folder, request, asked, [] if facts is None else facts)
     shutil.rmtree(errand.part, ignore_errors=True)
     errand.part.mkdir(parents=True)
     for c in clients: c.notes.clear(); c.broken = None
-    restrictions = Restrictions(errand.start, errand.end, station_starttime=UTCDateTime(1970, 1, 1), station_endtime=UTCDateTime(2100, 1, 1), network=','.join(wish.networks), station=wish.stations,
-        channel_priorities=wish.channels, location_priorities=wish.locations, reject_channels_with_gaps=False, minimum_length=0, sanitize=False, minimum_interstation_distance_in_m=0)
-    with quiet(), heard() as errors: MassDownloader(providers=clients, configure_logging=False).download(GlobalDomain(), restrictions, errand.record_path, errand.metadata_path, threads_per_client=threads, print_report=False)
+    restrictions = Restrictions(errand.start, errand.end, station_starttime=UTCDateTime(1970, 1, 1), station_endtime=UTCDateTime(2100, 1, 1), network=','.join(request.networks), station=request.stations,
+        channel_priorities=request.channels, location_priorities=request.locations, reject_channels_with_gaps=False, minimum_length=0, sanitize=False, minimum_interstation_distance_in_m=0)
+    with quiet(), capture_write_errors() as errors: MassDownloader(providers=clients, configure_logging=False).download(GlobalDomain(), restrictions, errand.record_path, errand.metadata_path, threads_per_client=threads, print_report=False)
     for e in (*errors, *(c.broken for c in clients if c.broken)): raise e
     bad = settle_metadata(errand)
     rows = [settle_trace(errand, k, clients, bad) for k in sorted(errand.planned)]
@@ -396,35 +396,35 @@ def download_event(
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def question(
-    wish:Wish, providers,
+    request:DownloadRequest, providers,
     known=os.environ,   # is there a name or a token? What it is does not matter
 )->str:                 # digest
     "What is asked of whom"
-    return hashlib.sha256(json.dumps([wish, list(providers), any(k in known for k in ('FWINB_FDSN_USER', 'FWINB_EIDA_TOKEN'))]).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps([request, list(providers), any(k in known for k in ('FWINB_FDSN_USER', 'FWINB_EIDA_TOKEN'))]).encode()).hexdigest()[:8]
 
 def download(
     events,                    # (name, obspy Event), of `choose_events`
     folder,                    # the archive
     providers=('EARTHSCOPE',), # data centres, the most wanted first
-    wish:Wish=Wish(),
+    request:DownloadRequest=DownloadRequest(),
     threads:int=3, rate:float=5., # connections to each data centre, and requests per second to all of them
     progress=False,            # show a bar
     **options                  # of `PoliteClient`
 )->pd.DataFrame:               # ledger of all events
     "Records and metadata of some events; a second run asks only for what failed or is new"
-    folder, asked = Path(folder), question(wish, providers)
+    folder, asked = Path(folder), question(request, providers)
     if not providers: raise ValueError('there is no data centre to ask')
     at = [address(p) for p in providers]
     unique_files([n for n, _ in events])                                     # raises
     if again := sorted(p for p, a in zip(providers, at) if at.count(a) > 1): raise ValueError(f'a data centre is named twice: {again}')
     with locked(folder, 'download'):
-        try: return _download_all(events, folder, providers, wish, asked, threads, rate, progress, options)
+        try: return _download_all(events, folder, providers, request, asked, threads, rate, progress, options)
         except OSError as e:
             if e.errno not in FULL: raise
             raise OSError(e.errno, f'{os.strerror(e.errno)}; what is in the archive is whole: make room, and the same command goes on', str(folder)) from e
 
 # %% ../../nbs/data/04_download.ipynb #74c9390d
-def _download_all(events, folder, providers, wish, asked, threads, rate, progress, options):
+def _download_all(events, folder, providers, request, asked, threads, rate, progress, options):
     facts, clients, out = [f for p in walk_files(folder/'stationxml') for f in channel_facts(p)], [], []
     for name, event in (bar := tqdm(events, disable=not progress, leave=False, unit='event')):
         path, ledger = folder/'quakeml'/f'{safe_name(name)}.xml', read_ledger(folder/safe_name(name)/'ledger.csv')
@@ -433,9 +433,9 @@ def _download_all(events, folder, providers, wish, asked, threads, rate, progres
         if not is_done(ledger, asked):
             if not clients:
                 gate = Gate(threads*len(providers), rate, options.get('sleep', time.sleep))
-                clients = [connect(p, gate=gate, station_query=dict(channel=','.join(wish.channels)), service_mappings=dict(event=None), **options) for p in providers]
+                clients = [connect(p, gate=gate, station_query=dict(channel=','.join(request.channels)), service_mappings=dict(event=None), **options) for p in providers]
             for c in clients: c.answers = folder/safe_name(name)/'.answers'
-            ledger = download_event(name, event, folder, clients, wish, asked, facts, threads)
+            ledger = download_event(name, event, folder, clients, request, asked, facts, threads)
             if is_done(ledger, asked): shutil.rmtree(clients[0].answers, ignore_errors=True)
         out.append(ledger)
         traces = pd.concat(out)[lambda t: t.station != '']

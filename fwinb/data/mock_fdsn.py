@@ -8,7 +8,7 @@ __all__ = ['TSINDEX', 'SERVE', 'SERVER_INI', 'SPACE', 'ASKABLE', 'CODES', 'KINDS
            'dataselect_server', 'ask_server', 'BadRequest', 'read_parameters', 'wadl', 'read_line', 'in_region',
            'select_stations', 'write_stations', 'read_bulk', 'answer_station', 'select_events', 'answer_event',
            'fdsn_app', 'parse_pairs', 'call_app', 'knows_password', 'read_syngine', 'join_answers', 'answer_syngine',
-           'Asked', 'Centre', 'LoopbackHandler', 'LoopbackServer', 'router', 'data_centre', 'asked_rows']
+           'Asked', 'Centre', 'MockHandler', 'MockServer', 'router', 'data_centre', 'asked_rows']
 
 # %% ../../nbs/data/02_mock_fdsn.ipynb #f3e4c60c
 import copy, hashlib, hmac, http.client, io, json, math, os, re, secrets, shutil, socket, sqlite3, struct, subprocess, sys, tempfile, threading, time, zipfile
@@ -594,7 +594,7 @@ class _Noted(BaseHTTPRequestHandler):
     def log_message(self, format, *args): pass
 
 # %% ../../nbs/data/02_mock_fdsn.ipynb #e1820bb8
-class LoopbackHandler(_Noted):
+class MockHandler(_Noted):
     "One request: read, offered to `intercept`, answered, noted"
     def do_GET(self):
         size, centre = self.headers.get('Content-Length') or '0', self.server.centre
@@ -648,7 +648,7 @@ def _failed(handler, error):
         if there and handler.entry is None: return handler.send(500, [('Content-Type', 'text/plain')], f'Error 500: {type(error).__name__}: {error}\n'.encode())
     handler.status, handler.wfile.promised = 0, None
 
-class LoopbackServer(ThreadingHTTPServer):
+class MockServer(ThreadingHTTPServer):
     "Takes many requests at once, and no offence at clients that vanish"
     request_queue_size, daemon_threads = 256, True
     def handle_error(self, request, client_address):
@@ -702,7 +702,7 @@ def router(
 @contextmanager
 def data_centre(
     folder,         # of miniSEED, StationXML, QuakeML and NDK files, with sub-folders; read once
-    intercept=None, # function of the `LoopbackHandler`, whose body has been read; True: it has answered itself, with `send`, `break_off` or the methods of BaseHTTPRequestHandler
+    intercept=None, # function of the `MockHandler`, whose body has been read; True: it has answered itself, with `send`, `break_off` or the methods of BaseHTTPRequestHandler
     syngine=None,   # function of a dict of parameters: bytes; see `answer_syngine`
     users=None,     # name -> password for /fdsnws/dataselect/1/queryauth
 ):                  # yields a `Centre`
@@ -711,7 +711,7 @@ def data_centre(
     with tempfile.TemporaryDirectory(prefix='fwinb-') as d:
         database = Path(d)/'index.sqlite'
         spans = index_records(held.records, database)
-        with dataselect_server(database) as (port, process), LoopbackServer(('127.0.0.1', 0), LoopbackHandler) as server:
+        with dataselect_server(database) as (port, process), MockServer(('127.0.0.1', 0), MockHandler) as server:
             host = f'127.0.0.1:{server.server_address[1]}'
             centre, gate = Centre(f'http://{host}'), threading.BoundedSemaphore(8)     # the real server works on ten at once
             dataselect = lambda method, path, body: _dataselect(port, process, gate, centre.url, users, method, path, body)

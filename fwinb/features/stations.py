@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SHARP', 'FACTS', 'APART', 'ALIKE', 'SIDE', 'RECORDS', 'CLEAR', 'MARGIN_CC', 'LIAR', 'CLOCK', 'GAIN', 'REPORT',
-           'STATES', 'sharpness', 'displacement_of', 'check_record', 'compare_sensors', 'check_records',
-           'pair_witnesses', 'best_run', 'find_offset', 'polarity_votes', 'find_reversal', 'station_history',
-           'station_report', 'plot_history', 'station_state', 'plot_stations']
+           'STATES', 'sharpness', 'displacement_of', 'check_record', 'compare_sensors', 'check_records', 'pair_delays',
+           'best_run', 'find_offset', 'polarity_votes', 'find_reversal', 'station_history', 'station_report',
+           'plot_history', 'station_state', 'plot_stations']
 
 # %% ../../nbs/features/03_stations.ipynb #15f7da76
 from pathlib import Path
@@ -217,7 +217,7 @@ def _beside(row, ground):
 _KNOWN = ('event_latitude', 'event_longitude', 'station_latitude', 'station_longitude', 'distance_deg', 'azimuth_deg', 'snr')
 _SAID = ('correlation', 'lag', 'turned_correlation', 'turned_lag', 'dlnA')
 
-def pair_witnesses(
+def pair_delays(
     pairs,           # xarray.Dataset of pairs; may be lazy
     chunk:int=512,   # pairs read at a time
 )->pd.DataFrame:     # a row per pair: event, station, earth, status, places (degrees), snr, correlation, lag (s; positive: the observation is late), the same with the synthetic turned over, dlnA; NaN where `status` is not 'ok'
@@ -253,7 +253,7 @@ def find_offset(
     d,                # (n,) what is left for the station in each event, in the order of time; NaN has no say
     scale:float,      # of the scatter that is expected
     smallest:float,   # offset that counts
-    least:int=3,      # records that must agree with it
+    min_records:int=3,      # records that must agree with it
     score:float=8.,   # ln likelihood ratio that is asked for, beyond that of the number of runs there are: 1 in 3,000
 )->tuple:             # first and last index of the run, its offset from the other records (or from zero, if they are few or off too), records that agree; None: nothing lasts
     "A run of events in which a station is off"
@@ -265,11 +265,11 @@ def find_offset(
         run = y[start:end]
         if sum_ <= score or abs(np.median(run)) <= smallest: continue
         agree = int((np.abs(run-offset) < np.abs(run)).sum())
-        if agree >= least and 2*agree > len(run): best, score = (start, end, float(np.median(run)), agree), sum_
+        if agree >= min_records and 2*agree > len(run): best, score = (start, end, float(np.median(run)), agree), sum_
     if best is None: return None
     start, end, offset, agree = best
     others = np.r_[y[:start], y[end:]]
-    usual = float(np.median(others)) if len(others) >= least else 0.          # what structure leaves at this station
+    usual = float(np.median(others)) if len(others) >= min_records else 0.          # what structure leaves at this station
     offset -= usual*(abs(usual) < smallest)
     return (int(at[start]), int(at[end-1]), offset, agree) if abs(offset) > smallest else None
 
@@ -287,7 +287,7 @@ def polarity_votes(
 def find_reversal(
     votes,              # (n,) in the order of time
     liar:float=LIAR,    # share of votes that are wrong
-    least:int=3,        # votes against that are needed
+    min_records:int=3,        # votes against that are needed
     chance:float=1e-3,  # probability that they come by chance, times the number of runs
 )->tuple:               # first and last index of the run, votes in it, votes against, chance; None: not reversed
     "A run of events in which a station's polarity is turned over"
@@ -296,13 +296,13 @@ def find_reversal(
     start, end, _ = best_run(-v*np.log((1-liar)/liar))
     against, n = int((v[start:end] < 0).sum()), end-start
     p = min(float(binom.sf(against-1, n, liar))*len(v)*(len(v)+1)/2, 1.) if n else 1.
-    return (int(at[start]), int(at[end-1]), n, against, p) if against >= least and p < chance else None
+    return (int(at[start]), int(at[end-1]), n, against, p) if against >= min_records and p < chance else None
 
 # %% ../../nbs/features/03_stations.ipynb #e0e9371c
 CLOCK, GAIN = (10., 3.), (.47, .15)   # smallest offset that counts, and scatter that is expected: s, ln A; less is not told from structure
 
 def station_history(
-    table:pd.DataFrame,   # of `pair_witnesses`
+    table:pd.DataFrame,   # of `pair_delays`
     time=None,            # name of an event -> its time, anything that sorts; None: events in the order of their names
     chance:float=1e-3,    # of a reversal
     clock=CLOCK, gain=GAIN, # smallest offset that counts, and scatter that is expected: s, ln A
@@ -333,9 +333,9 @@ def _left(t, of, smallest, scale, passes=2):
     return left
 
 # %% ../../nbs/features/03_stations.ipynb #2891ad13
-def _runs(g, chance, least, clock, gain):
+def _runs(g, chance, min_records, clock, gain):
     "Polarity, clock and gain of one station, from its rows of `station_history`"
-    votes, r = g.vote.values, find_reversal(g.vote.values, least=least, chance=chance)
+    votes, r = g.vote.values, find_reversal(g.vote.values, min_records=min_records, chance=chance)
     n = int((votes != 0).sum())
     out = dict(votes=n, against=int((votes < 0).sum()), reversed=r is not None, reversed_chance=r[4] if r else 1.)
     if r: out |= dict(reversed_from=g.event.values[r[0]], reversed_to=g.event.values[r[1]])
@@ -343,7 +343,7 @@ def _runs(g, chance, least, clock, gain):
         y = d[np.isfinite(d)]
         scatter = 1.4826*np.median(np.abs(y - np.median(y))) if len(y) else np.nan
         out |= {name: np.median(y) if len(y) else np.nan, f'{name}_scatter': scatter, f'{name}_events': len(y)}
-        e = find_offset(d, scale, smallest, least)
+        e = find_offset(d, scale, smallest, min_records)
         if e: out |= {f'{name}_offset': e[2], f'{name}_from': g.event.values[e[0]], f'{name}_to': g.event.values[e[1]]}
     return out
 
@@ -358,7 +358,7 @@ def _record_part(g):
     return dict(records=len(g), sound=int(sound.sum()), snr=g.snr.median(), noise_m=g.noise_m.median(), differ_share=(g.differ_s.astype(float) > 0).mean()) | share | beside
 
 # %% ../../nbs/features/03_stations.ipynb #0e2c4cbe
-def _words(row, differ, often, least):
+def _words(row, differ, often, min_records):
     "What is suspect about a channel, in words"
     span = lambda k: f'from {row[k+"_from"]} to {row[k+"_to"]}'
     out = [f'reversed {span("reversed")}'] if row['reversed'] is True else []
@@ -366,7 +366,7 @@ def _words(row, differ, often, least):
     if np.isfinite(row['gain_offset']): out.append(f'gain x{np.exp(row["gain_offset"]):.2g} {span("gain")}')
     if abs(row['other_dlnA']) > differ:
         out.append(f'response: it and {row["other"]} differ by a factor of {np.exp(row["other_dlnA"]):.2g} in {row["other_events"]:.0f} event{"s"*(row["other_events"] > 1)}')
-    if row['records'] >= least:
+    if row['records'] >= min_records:
         for k, word in dict(gap='gaps', clipped='clipped', dead='dead', glitch='glitches', differ='overlaps that disagree').items():
             if row[f'{k}_share'] > often: out.append(f'{word} in {row[f"{k}_share"]:.0%} of {row["records"]:.0f} records')
     return '; '.join(out)
@@ -385,7 +385,7 @@ def station_report(
     records=None,        # of `check_records`; None: no raw records
     differ:float=.2,     # ln amplitude ratio of two sensors that is too much; sound ones agree to .1
     often:float=.3,      # share of broken records that makes a station suspect
-    least:int=3,         # events that must agree, and records before a share counts
+    min_records:int=3,         # events that must agree, and records before a share counts
     chance:float=1e-3,   # of a reversal, by chance
     clock=CLOCK, gain=GAIN, # as in `station_history`
 )->pd.DataFrame:         # a row per channel, index `station`: `REPORT`
@@ -397,10 +397,10 @@ def station_report(
         h, r, row = pairs.get(station), raw.get(station), REPORT.copy()
         if r is not None: row |= _record_part(r) | dict(latitude=r.latitude.median(), longitude=r.longitude.median())
         if h is not None:
-            row |= _runs(h, chance, least, clock, gain) | dict(pairs=int((h.status == 'ok').sum()), latitude=h.station_latitude.iloc[0], longitude=h.station_longitude.iloc[0])
+            row |= _runs(h, chance, min_records, clock, gain) | dict(pairs=int((h.status == 'ok').sum()), latitude=h.station_latitude.iloc[0], longitude=h.station_longitude.iloc[0])
             if r is None: row['snr'] = h.snr.median()
         row['events'] = len({*(() if h is None else h.event), *(() if r is None else r.event)})
-        rows[station] = row | dict(suspect=_words(row, differ, often, least))
+        rows[station] = row | dict(suspect=_words(row, differ, often, min_records))
     return pd.DataFrame(rows.values(), index=pd.Index(rows, name='station', dtype=object), columns=list(REPORT))
 
 # %% ../../nbs/features/03_stations.ipynb #44c35f5b
@@ -431,11 +431,11 @@ def plot_history(
 # %% ../../nbs/features/03_stations.ipynb #60ea88df
 def station_state(
     report:pd.DataFrame,  # of `station_report`
-    least:int=3,          # events with a say, or raw records, before a channel is called sound
+    min_records:int=3,          # events with a say, or raw records, before a channel is called sound
 )->pd.Series:             # 'suspect', 'sound', 'too few' or 'no data'
     "How much is known of each channel"
     known = report[['votes', 'clock_events', 'records']].max(axis=1)
-    state = np.select([report.suspect != '', known >= least, (report.pairs > 0) | (report.sound > 0)], ['suspect', 'sound', 'too few'], 'no data')
+    state = np.select([report.suspect != '', known >= min_records, (report.pairs > 0) | (report.sound > 0)], ['suspect', 'sound', 'too few'], 'no data')
     return pd.Series(state, index=report.index, dtype=object)
 
 # %% ../../nbs/features/03_stations.ipynb #3c08178e
@@ -443,14 +443,14 @@ STATES = dict(sound=('o', '#0072b2', 'sound'), suspect=('^', '#d55e00', 'suspect
 
 def plot_stations(
     report:pd.DataFrame,  # of `station_report`
-    least:int=3,          # as in `station_state`
+    min_records:int=3,          # as in `station_state`
     names:int=12,         # suspects that are named on the map at most
     ax=None,
 ):                        # the axes
     "Map of the stations, those that are suspect with the reason"
     if ax is None: _, ax = plt.subplots(figsize=(9, 4.6), layout='constrained')
     draw_coast(ax)
-    state, lon = station_state(report, least), (report.longitude.astype(float) + 180) % 360 - 180
+    state, lon = station_state(report, min_records), (report.longitude.astype(float) + 180) % 360 - 180
     for key, (marker, color, label) in STATES.items():
         i = (state == dict(few='too few', none='no data').get(key, key)) & lon.notna()
         if not i.any(): continue

@@ -21,7 +21,7 @@ from ..pairs.plot import ROMAN, pair_title
 from ..labels.misfit import GRADE_COLORS
 from .disagreements import KINDS, compare_pair, disagreements
 from .annotations import (
-    UNSURE, append_verdict, pair_digests, person_name, read_verdicts, undo_verdict)
+    UNSURE, append_annotation, pair_digests, person_name, read_annotations, undo_annotation)
 
 # %% ../../nbs/inspection/02_widget.ipynb #c13b521f
 def inspection_queue(
@@ -49,7 +49,7 @@ SEEN_FILTERS = ANY, 'not yet', 'judged', 'unsure'
 
 def filter_queue(
     queue:pd.DataFrame, # of `inspection_queue`
-    verdict:np.ndarray, # (n,) of this person, for the rows of the queue; -1: not looked at
+    annotation:np.ndarray, # (n,) of this person, for the rows of the queue; -1: not looked at
     klass:str=ANY,      # of `CLASS_FILTERS`
     kind:str=ANY,       # of `KIND_FILTERS`
     seen:str=ANY,       # of `SEEN_FILTERS`
@@ -62,7 +62,7 @@ def filter_queue(
         columns, c = CLASS_FILTERS[klass]
         keep &= (queue[columns] == c).any(axis=1).values
     if kind != ANY: keep &= (queue.kind == kind).values
-    if seen != ANY: keep &= {'not yet': verdict < 0, 'judged': verdict >= 0, 'unsure': verdict == UNSURE}[seen]
+    if seen != ANY: keep &= {'not yet': annotation < 0, 'judged': annotation >= 0, 'unsure': annotation == UNSURE}[seen]
     return np.flatnonzero(keep)
 
 # %% ../../nbs/inspection/02_widget.ipynb #9095d8a2
@@ -80,7 +80,7 @@ class Inspection:
     def __init__(
         self,
         pairs,       # Dataset of pairs; may be lazy
-        path,        # the verdict file; made with the first verdict
+        path,        # the annotation file; made with the first annotation
         who:str,     # name of the person, see `person_name`
         order=None,  # see `inspection_queue`
     ):
@@ -92,7 +92,7 @@ class Inspection:
         self.at = int(next(iter(self.rows(seen='not yet')), 0))              # row of the queue
     @property
     def pair(self): return int(self.queue.pair[self.at])                     # place in the Dataset
-    def rows(self, **other): return filter_queue(self.queue, self.verdict, **self.filters | other)
+    def rows(self, **other): return filter_queue(self.queue, self.annotation, **self.filters | other)
 
 # %% ../../nbs/inspection/02_widget.ipynb #191678bc
 @patch
@@ -100,7 +100,7 @@ def read(self:Inspection):
     "Read again what this person has said, in this tab or another"
     mine, self.torn = {}, 0
     if self.path.exists():
-        table = read_verdicts(self.path)
+        table = read_annotations(self.path)
         self.torn = table.attrs['torn']
         for r in table[table.who == self.who].to_dict('records'):
             i = self.places.get((r['event'], r['station']))
@@ -110,9 +110,9 @@ def read(self:Inspection):
 # %% ../../nbs/inspection/02_widget.ipynb #fbb8aebc
 @patch
 def _know(self:Inspection, mine:dict):
-    "The verdicts of this person by place of the pair, and for each row of the queue"
+    "The annotations of this person by place of the pair, and for each row of the queue"
     self.mine = mine
-    self.verdict = np.array([mine[i]['verdict'] if i in mine else -1 for i in self.queue.pair], int)
+    self.annotation = np.array([mine[i]['annotation'] if i in mine else -1 for i in self.queue.pair], int)
 
 @patch
 def move(self:Inspection, step:int):
@@ -125,12 +125,12 @@ def move(self:Inspection, step:int):
 
 # %% ../../nbs/inspection/02_widget.ipynb #03868039
 @patch
-def judge(self:Inspection, verdict:int, note:str='')->bool:
-    "Write a verdict on this pair down and go to the next one that has none; False: there is none left"
+def judge(self:Inspection, annotation:int, note:str='')->bool:
+    "Write an annotation on this pair down and go to the next one that has none; False: there is none left"
     where, before = self.pairs.isel(pair=self.pair), self.mine.get(self.pair)
     self.read()
-    if (now := self.mine.get(self.pair)) != before: raise ValueError(f'in another tab you {"said " + NAMES[now["verdict"]] if now else "took back your verdict"} meanwhile; press again to say {NAMES[verdict]}')
-    line = append_verdict(self.path, where.event.item(), where.station.item(), verdict, self.who, note, network_name(self.pairs), self.digests[self.pair])
+    if (now := self.mine.get(self.pair)) != before: raise ValueError(f'in another tab you {"said " + NAMES[now["annotation"]] if now else "took back your annotation"} meanwhile; press again to say {NAMES[annotation]}')
+    line = append_annotation(self.path, where.event.item(), where.station.item(), annotation, self.who, note, network_name(self.pairs), self.digests[self.pair])
     self.given.append(line['id'])                                            # it is on the disk: from here on nothing can fail
     self._know(self.mine | {self.pair: line})
     left = np.setdiff1d(self.rows(seen='not yet'), self.at)
@@ -140,12 +140,12 @@ def judge(self:Inspection, verdict:int, note:str='')->bool:
 # %% ../../nbs/inspection/02_widget.ipynb #6547a0b4
 @patch
 def undo(self:Inspection)->dict:
-    "Take back the last verdict and go to its pair"
+    "Take back the last annotation and go to its pair"
     self.read()
     by_id = {r['id']: i for i, r in sorted(self.mine.items(), key=lambda x: x[1]['when'])}
     ids = [k for k in self.given if k in by_id] or [*by_id]
-    if not ids: raise ValueError('there is no verdict of yours to take back')
-    line = undo_verdict(self.path, ids[-1], self.who)
+    if not ids: raise ValueError('there is no annotation of yours to take back')
+    line = undo_annotation(self.path, ids[-1], self.who)
     self.at = int(np.flatnonzero(self.queue.pair == by_id[ids[-1]])[0])
     self.read()
     return line
@@ -153,17 +153,17 @@ def undo(self:Inspection)->dict:
 # %% ../../nbs/inspection/02_widget.ipynb #e0e2fa02
 @patch
 def choose(self:Inspection, **filters):
-    "Set filters (klass, kind, seen), and go to the first pair that passes them and has no verdict, or else to the first"
+    "Set filters (klass, kind, seen), and go to the first pair that passes them and has no annotation, or else to the first"
     self.read()
     rows = self.rows(**filters)
     if not len(rows): raise ValueError('no pair passes these filters')
     self.filters |= filters
-    self.at = int(next((r for r in rows if self.verdict[r] < 0), rows[0]))
+    self.at = int(next((r for r in rows if self.annotation[r] < 0), rows[0]))
 
 @patch
 def progress(self:Inspection)->dict:
-    "Of the pairs that pass the filters by class and kind: how many there are, how many are judged, and how often each verdict was given"
-    v = self.verdict[self.rows(seen=ANY)]
+    "Of the pairs that pass the filters by class and kind: how many there are, how many are judged, and how often each annotation was given"
+    v = self.annotation[self.rows(seen=ANY)]
     return dict(pairs=len(v), judged=int((v >= 0).sum()), counts={c: int((v == c).sum()) for c in (*GRADE_COLORS, UNSURE)})
 
 # %% ../../nbs/inspection/02_widget.ipynb #643f48f9
@@ -261,8 +261,8 @@ def _button(name, text, tip, width):
 
 def _menu(name, options): return widgets.Dropdown(options=[*options], description=name, layout=widgets.Layout(width='auto'), style=dict(description_width='initial'))
 
-def _verdict_buttons():
-    "Verdict -> button"
+def _annotation_buttons():
+    "Annotation -> button"
     keys = {c: (f'class-{c}', f'{ROMAN[c]}', f'key {c}') for c in GRADE_COLORS} | {UNSURE: ('unsure', 'unsure', 'key u')}
     return {v: _button(name, text, f'{text} ({tip})', '92px') for v, (name, text, tip) in keys.items()}
 
@@ -275,11 +275,11 @@ def error_text(
 
 # %% ../../nbs/inspection/02_widget.ipynb #53c3403a
 class Inspector:
-    "The screen on which a person gives verdicts"
+    "The screen on which a person gives annotations"
     def __init__(
         self,
         pairs,                # Dataset of pairs; may be lazy
-        path,                 # the verdict file; made with the first verdict
+        path,                 # the annotation file; made with the first annotation
         who:str,              # name of the person
         order=None,           # see `inspection_queue`
         draw=compare_pair,    # Dataset of one pair -> figure
@@ -289,7 +289,7 @@ class Inspector:
         self.inspection = Inspection(pairs, path, who, order)
         self.draw, self.dpi, self.shortest_look = draw, dpi, shortest_look
         self.drafts, self.presses, self.shown_at, self.seen = {}, 0, -np.inf, False   # seen: there is a picture of this pair
-        self.verdicts, self.moves = _verdict_buttons(), [_button('previous', '\u2039 previous', 'key p or left arrow', '92px'), _button('undo', 'undo', 'key z', '70px'), _button('next', 'next \u203a', 'key n or right arrow', '80px')]
+        self.annotations, self.moves = _annotation_buttons(), [_button('previous', '\u2039 previous', 'key p or left arrow', '92px'), _button('undo', 'undo', 'key z', '70px'), _button('next', 'next \u203a', 'key n or right arrow', '80px')]
         self.note = widgets.Text(placeholder='note (Enter: back to the keys)', continuous_update=False, layout=widgets.Layout(flex='1 1 160px', width='auto'))
         self.note.add_class('fwinb-note')
         self.menus = dict(klass=_menu('class', CLASS_FILTERS), kind=_menu('kind', KIND_FILTERS), seen=_menu('seen', SEEN_FILTERS))
@@ -305,9 +305,9 @@ def _connect(self:Inspector):
     "Put the parts together and let each button do what it says"
     row = lambda *parts, **keys: widgets.HBox(parts, layout=widgets.Layout(flex_flow='row wrap', align_items='center', **keys))
     self.status.layout.flex = '1 1 300px'
-    self.box = widgets.VBox([widgets.HTML(STYLE), row(self.status, *self.menus.values(), grid_gap='4px 10px'), self.panel, row(self.moves[0], *self.verdicts.values(), *self.moves[1:], self.note), self.message])
+    self.box = widgets.VBox([widgets.HTML(STYLE), row(self.status, *self.menus.values(), grid_gap='4px 10px'), self.panel, row(self.moves[0], *self.annotations.values(), *self.moves[1:], self.note), self.message])
     self.box.add_class('fwinb-inspector')
-    for v, b in self.verdicts.items(): b.on_click(lambda _, v=v: self.press(lambda: self.judge(v), 'This verdict was NOT kept: '))
+    for v, b in self.annotations.items(): b.on_click(lambda _, v=v: self.press(lambda: self.judge(v), 'This annotation was NOT kept: '))
     for b, act in zip(self.moves, (lambda: self.inspection.move(-1), self.undo, lambda: self.inspection.move(1))): b.on_click(lambda _, act=act: self.press(act))
     for name, m in self.menus.items(): m.observe(lambda change, name=name: self.filter(name, change['new']), 'value')
 
@@ -345,20 +345,20 @@ def filter(self:Inspector, name:str, value:str):
 
 # %% ../../nbs/inspection/02_widget.ipynb #f2e54f65
 @patch
-def judge(self:Inspector, verdict:int)->str:
-    "Give the pair on the screen a verdict"
-    if not self.seen: raise ValueError('there is no picture of this pair, so there can be no verdict on it')
+def judge(self:Inspector, annotation:int)->str:
+    "Give the pair on the screen an annotation"
+    if not self.seen: raise ValueError('there is no picture of this pair, so there can be no annotation on it')
     pair, note = self.inspection.pair, self.note.value.strip()
-    more = self.inspection.judge(verdict, note)
+    more = self.inspection.judge(annotation, note)
     self.drafts.pop(pair, None)
     where = self.inspection.pairs.isel(pair=pair)
-    return f'{where.station.item()}, {where.event.item()}: {NAMES[verdict]}, kept.' + ('' if more else ' That was the last pair with these filters.')
+    return f'{where.station.item()}, {where.event.item()}: {NAMES[annotation]}, kept.' + ('' if more else ' That was the last pair with these filters.')
 
 @patch
 def undo(self:Inspector)->str:
-    "Take the last verdict back"
+    "Take the last annotation back"
     line = self.inspection.undo()
-    return f'The verdict on {line["station"]}, {line["event"]} is taken back.'
+    return f'The annotation on {line["station"]}, {line["event"]} is taken back.'
 
 # %% ../../nbs/inspection/02_widget.ipynb #3a669792
 @patch
@@ -368,18 +368,18 @@ def show_pair(self:Inspector, said:str=''):
     pair, self.seen = where.pairs.isel(pair=where.pair), False
     self.status.value = progress_html(where.progress(), where.who)
     self.note.value = self.drafts.get(where.pair) or (mine['note'] if mine else '')
-    for v, b in self.verdicts.items(): (b.add_class if mine and mine['verdict'] == v else b.remove_class)('fwinb-said')
+    for v, b in self.annotations.items(): (b.add_class if mine and mine['annotation'] == v else b.remove_class)('fwinb-said')
     try: self.panel.value = picture(figure_png(self.draw(pair), self.dpi), f'Pair {where.at + 1} of the queue: {pair_title(pair)}')
     except Exception as e:
         self.panel.value = f'<p class="fwinb-bad">{html.escape(pair_title(pair))} cannot be drawn: {html.escape(error_text(e))}</p>'
-        return self.say(said or 'There is no picture, so there can be no verdict; go on to another pair.', bad=True)
+        return self.say(said or 'There is no picture, so there can be no annotation; go on to another pair.', bad=True)
     self.seen, self.shown_at = True, time.monotonic()
-    self.say(said + (f' You said {NAMES[mine["verdict"]]} on {mine["when"][:16].replace("T", " ")} UTC; another verdict replaces it.' if mine else ''))
+    self.say(said + (f' You said {NAMES[mine["annotation"]]} on {mine["when"][:16].replace("T", " ")} UTC; another annotation replaces it.' if mine else ''))
 
 # %% ../../nbs/inspection/02_widget.ipynb #cc26056f
 def show_inspector(
     pairs,      # Dataset of pairs
-    path,       # the verdict file
+    path,       # the annotation file
     who:str='', # name of the person; empty: the page asks for it
     **keys      # of `Inspector`
 ):
@@ -387,7 +387,7 @@ def show_inspector(
     if who.strip(): return Inspector(pairs, path, who, **keys).show()
     name = widgets.Text(placeholder='your name', layout=widgets.Layout(width='220px'))
     start, sorry = widgets.Button(description='begin', button_style='primary'), widgets.HTML()
-    box = widgets.VBox([widgets.HTML('Whose verdicts are these? They are kept under this name.'), widgets.HBox([name, start]), sorry])
+    box = widgets.VBox([widgets.HTML('Whose annotations are these? They are kept under this name.'), widgets.HBox([name, start]), sorry])
     def begin(_):
         try: box.children = (Inspector(pairs, path, name.value, **keys).box,)
         except Exception as e: sorry.value = html.escape(error_text(e))

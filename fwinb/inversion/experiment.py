@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DT', 'NEAR', 'FAR', 'KM_PER_DEGREE', 'PEAK', 'MOVED', 'HELD', 'MIXES', 'Mix', 'scatter_places', 'move_place',
-           'pair_table', 'spoil', 'Campaign', 'make_campaign', 'coverage', 'synthetics', 'rayleigh_speed', 'disperse',
-           'campaign_pairs']
+           'pair_table', 'spoil', 'SyntheticExperiment', 'make_experiment', 'coverage', 'synthetics', 'rayleigh_speed',
+           'disperse', 'experiment_pairs']
 
 # %% ../../nbs/inversion/01_experiment.ipynb #11f2976d
 from functools import lru_cache
@@ -29,7 +29,7 @@ MOVED = 180., 300.            # km, between a mislocated earthquake and its plac
 HELD = 4                      # earthquakes that no inversion sees
 
 class Mix(NamedTuple):
-    "What is wrong in a campaign"
+    "What is wrong in an experiment"
     flipped:int=0            # stations with the wrong polarity
     late:int=0               # stations with a wrong clock
     clock:tuple=(20., 126.)  # s, smallest and largest error of a clock, of either sign, log-uniform
@@ -112,8 +112,8 @@ def spoil(
     return out + hum, fault
 
 # %% ../../nbs/inversion/01_experiment.ipynb #ca242f69
-class Campaign(NamedTuple):
-    "Records of a campaign, and the truth"
+class SyntheticExperiment(NamedTuple):
+    "Records of an experiment, and the truth"
     seed:int
     mix:str
     true_map:RectBivariateSpline  # dc/c at north and east, km
@@ -126,14 +126,14 @@ class Campaign(NamedTuple):
     tested:np.ndarray             # (HELD, stations, 1024) records of the held-out earthquakes, no noise, no unit
 
 # %% ../../nbs/inversion/01_experiment.ipynb #35d6ca7b
-def make_campaign(
+def make_experiment(
     seed:int,              # of the map, the places and the faults
     mix:str='mixed',       # of `MIXES`
     n_events:int=12,       # earthquakes to invert, beside those that are held out
     n_stations:int=40,     # stations
     rms:float=.06,         # of the true map
     length:float=600.,     # km, its correlation length
-)->Campaign:
+)->SyntheticExperiment:
     "Places, map, records on a grid of half the cell, and what is wrong with them"
     if mix not in MIXES: raise ValueError(f'mix is {mix!r}, not one of {", ".join(MIXES)}')
     rng, grid = np.random.default_rng([seed, 9]), make_grid(CELL/2, 1.5)
@@ -150,18 +150,18 @@ def make_campaign(
     of = lambda e: u[e, table.station]*table['size'].values[:,None]
     clean, obs = of(table.event.values), of(whose[table.event])
     obs, table['fault'] = spoil(obs, table, moved, MIXES[mix], level, rng)
-    return Campaign(seed, mix, truth, places[:n_events], places[n_events:], stations, table, obs, clean, u[n_events:n_events+HELD])
+    return SyntheticExperiment(seed, mix, truth, places[:n_events], places[n_events:], stations, table, obs, clean, u[n_events:n_events+HELD])
 
 # %% ../../nbs/inversion/01_experiment.ipynb #e11547d8
 def coverage(
-    campaign:Campaign,    # its pairs, sound or not, are the rays
+    experiment:SyntheticExperiment,    # its pairs, sound or not, are the rays
     x:np.ndarray,         # (n,) km, of the grid
     radius:float=300.,    # km, half width of a ray
     least:int=3,          # rays
 )->np.ndarray:            # (n, n) bool
-    "Where the campaign could see something, were all its records sound"
+    "Where the experiment could see something, were all its records sound"
     here, hits = np.stack(np.meshgrid(x, x, indexing='ij'), -1), np.zeros((len(x), len(x)), int)
-    for a, b in zip(campaign.events[campaign.table.event], campaign.stations[campaign.table.station]):
+    for a, b in zip(experiment.events[experiment.table.event], experiment.stations[experiment.table.station]):
         along = np.clip((here-a)@(b-a)/((b-a)@(b-a)), 0, 1)[...,None]
         hits += ((here - a - along*(b-a))**2).sum(-1) < radius**2
     return hits >= least
@@ -169,13 +169,13 @@ def coverage(
 # %% ../../nbs/inversion/01_experiment.ipynb #d10c3a0c
 def synthetics(
     nodes,               # (NODES, NODES)
-    campaign:Campaign,
+    experiment:SyntheticExperiment,
     grid:Grid,
     bias:float=0.,
     held:bool=False,     # of the held-out earthquakes?
 )->np.ndarray:           # (n, 1024) m for the rows of the table; (held, stations, 1024), no unit, for those held out
     "Records that a model predicts"
-    c = campaign
+    c = experiment
     u = wave_records(speed_map(nodes, grid, bias), grid, c.held if held else c.events, c.stations)
     return u if held else u[c.table.event, c.table.station]*c.table['size'].values[:,None]
 
@@ -202,15 +202,15 @@ def disperse(
     return np.fft.irfft(np.fft.rfft(u, n)*phase, n)[...,:u.shape[-1]]
 
 # %% ../../nbs/inversion/01_experiment.ipynb #1311eb2d
-def campaign_pairs(
-    campaign:Campaign,  # its records are the observations
+def experiment_pairs(
+    experiment:SyntheticExperiment,  # its records are the observations
     syn:np.ndarray,     # (n, 1024) m, a synthetic for each row of the table
     twins:bool=True,    # dispersed?
 )->xr.Dataset:          # checked
     "Membrane records as pairs, on the equator"
-    t, w = campaign.table, np.stack([campaign.obs, syn], 1)
+    t, w = experiment.table, np.stack([experiment.obs, syn], 1)
     where = lambda places: dict(zip(('latitude', 'longitude'), places.T/KM_PER_DEGREE))
-    places = {f'{k}_{x}': v for k, p in (('event', campaign.events[t.event]), ('station', campaign.stations[t.station])) for x, v in where(p).items()}
+    places = {f'{k}_{x}': v for k, p in (('event', experiment.events[t.event]), ('station', experiment.stations[t.station])) for x, v in where(p).items()}
     tensor = double_couple(0, 45, 90)*moment_of(t.magnitude.values)[:,None]
-    return build_pairs(disperse(w, t.distance_km) if twins else w, event=[f'MEM{campaign.seed}.{e:02d}' for e in t.event], station=[f'MB.S{s:02d}..LXZ' for s in t.station],
+    return build_pairs(disperse(w, t.distance_km) if twins else w, event=[f'MEM{experiment.seed}.{e:02d}' for e in t.event], station=[f'MB.S{s:02d}..LXZ' for s in t.station],
         event_depth_km=15., event_magnitude=t.magnitude, moment_tensor=tensor, distance_deg=t.distance_km/KM_PER_DEGREE, azimuth_deg=t.azimuth, origin='simulated', status='ok', **places)

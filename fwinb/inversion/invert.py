@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ROUGH', 'STUDENT', 'FIRST', 'VERSION', 'PLANS', 'STYLE', 'unit_records', 'roughness', 'Problem', 'misfit_gradient',
            'map_scores', 'held_out_misfit', 'count_pairs', 'descend', 'robust_scale', 'invert', 'Plan', 'run_name',
-           'finish_campaign', 'run_study', 'collect_runs', 'save_tables', 'open_tables', 'mean_interval', 'study_table',
-           'plot_study', 'plot_maps', 'told_study']
+           'finish_experiment', 'run_study', 'collect_runs', 'save_tables', 'open_tables', 'mean_interval',
+           'study_table', 'plot_study', 'plot_maps', 'study_summary']
 
 # %% ../../nbs/inversion/03_invert.ipynb #763a0ea9
 import json
@@ -21,7 +21,7 @@ from scipy.stats import t as student
 from ..pairs.store import atomic_path
 from ..labels.correlation import cross_correlation
 from .membrane import NODES, Grid, make_grid, node_map, one_thread, plot_map, speed_map, waves
-from .experiment import DT, Campaign, coverage, make_campaign, pair_table, synthetics
+from .experiment import DT, SyntheticExperiment, coverage, make_experiment, pair_table, synthetics
 from .selections import SELECTIONS, Look, Selection
 
 # %% ../../nbs/inversion/03_invert.ipynb #e6a24831
@@ -44,7 +44,7 @@ def roughness(
 # %% ../../nbs/inversion/03_invert.ipynb #71dc51f3
 class Problem(NamedTuple):
     "One iteration: pairs that are fitted, and how"
-    campaign:Campaign
+    experiment:SyntheticExperiment
     grid:Grid
     admitted:np.ndarray   # (n,) bool
     bias:float=0.         # of the start model
@@ -56,7 +56,7 @@ def misfit_gradient(
     problem:Problem,
 )->tuple:                # misfit, no unit, and its derivative, (NODES, NODES)
     "Mean of 1 - correlation of the admitted pairs, plus the roughness; or Student's t of their residuals"
-    c, grid = problem.campaign, problem.grid
+    c, grid = problem.experiment, problem.grid
     if not problem.admitted.any(): raise ValueError(f'seed {c.seed}, mix {c.mix!r}: no pair is admitted, there is nothing to fit')
     t = c.table[problem.admitted]
     m = torch.tensor(nodes, dtype=grid.wavelet.dtype, requires_grad=True)
@@ -73,33 +73,33 @@ def misfit_gradient(
 # %% ../../nbs/inversion/03_invert.ipynb #46e76885
 def map_scores(
     nodes,               # (NODES, NODES)
-    campaign:Campaign,
+    experiment:SyntheticExperiment,
     grid:Grid,
     bias:float=0.,
     seen=None,           # (n, n) bool, of `coverage`, if it is known
 )->dict:                 # error: norm of what is wrong over that of the truth; correlation; spurious: share of the map that is wrong by more than the truth's rms
-    "How near the truth a map is, where the campaign could see it"
-    seen, truth = coverage(campaign, grid.x) if seen is None else seen, campaign.true_map(grid.x, grid.x)
+    "How near the truth a map is, where the experiment could see it"
+    seen, truth = coverage(experiment, grid.x) if seen is None else seen, experiment.true_map(grid.x, grid.x)
     a, b = ((1+bias)*(1+node_map(nodes, grid.x)) - 1)[seen], truth[seen]
     return dict(error=np.linalg.norm(a-b)/np.linalg.norm(b), correlation=np.corrcoef(a, b)[0,1] if np.ptp(a) > 1e-9 else 0., spurious=(np.abs(a-b) > truth.std()).mean())
 
 # %% ../../nbs/inversion/03_invert.ipynb #113f41f5
 def held_out_misfit(
     nodes,               # (NODES, NODES)
-    campaign:Campaign,
+    experiment:SyntheticExperiment,
     grid:Grid,
     bias:float=0.,
 )->float:                # mean of 1 - correlation
     "How a map predicts earthquakes that no inversion has seen"
-    t, held = pair_table(campaign.held, campaign.stations), synthetics(nodes, campaign, grid, bias, held=True)
-    return 1 - cross_correlation(campaign.tested[t.event, t.station], held[t.event, t.station], DT).zero_lag.mean()
+    t, held = pair_table(experiment.held, experiment.stations), synthetics(nodes, experiment, grid, bias, held=True)
+    return 1 - cross_correlation(experiment.tested[t.event, t.station], held[t.event, t.station], DT).zero_lag.mean()
 
 def count_pairs(
     admitted,            # (n,) bool
     look:Look,
 )->dict:                 # pairs, sound (of them), skipped (of the sound)
     "What has been admitted"
-    sound = admitted & (look.campaign.table.fault == 'none').values
+    sound = admitted & (look.experiment.table.fault == 'none').values
     return dict(pairs=int(admitted.sum()), sound=int(sound.sum()), skipped=int((sound & look.skipped).sum()))
 
 # %% ../../nbs/inversion/03_invert.ipynb #6c374a2c
@@ -119,17 +119,17 @@ def descend(
     return r.x.reshape(nodes.shape), len(known)
 
 def robust_scale(
-    campaign:Campaign,
+    experiment:SyntheticExperiment,
     syn,                 # (n, 1024)
     admitted,            # (n,) bool
 )->float:
     "Scale of the residuals of unit records, from their median"
-    obs, syn = (unit_records(torch.from_numpy(x[admitted])) for x in (campaign.obs, np.asarray(syn)))
+    obs, syn = (unit_records(torch.from_numpy(x[admitted])) for x in (experiment.obs, np.asarray(syn)))
     return float(1.4826*(obs-syn).abs().median())
 
 # %% ../../nbs/inversion/03_invert.ipynb #21e33d7c
 def invert(
-    campaign:Campaign,
+    experiment:SyntheticExperiment,
     selection:Selection,
     grid:Grid|None=None,   # default: `make_grid()`
     bias:float=0.,         # of the start model, positive: too fast
@@ -137,7 +137,7 @@ def invert(
     steps:int=3,           # of L-BFGS in each
 )->tuple:                  # nodes, and a row per iteration (0: the start)
     "Choose, fit, and choose again"
-    grid, c, rows = grid or make_grid(), campaign, []
+    grid, c, rows = grid or make_grid(), experiment, []
     m, gradients, admitted, seen = np.zeros((NODES, NODES)), 0, None, coverage(c, grid.x)
     for k in range(iterations+1):
         syn = synthetics(m, c, grid, bias)
@@ -154,19 +154,19 @@ def invert(
 VERSION = 1   # of what a run means; a new one makes kept runs void
 
 class Plan(NamedTuple):
-    "One setting of the study: a campaign, a start, and what is compared"
+    "One setting of the study: an experiment, a start, and what is compared"
     name:str
     mix:str
     bias:float
     selections:tuple
     times:int=1      # so many times the iterations
 
-_RIVALS = ('all', 'all, robust', 'misfit', 'rule', 'half-period rule', 'half-period rule + terms', 'network', 'network + terms', 'network, aligned', 'network, aligned + terms', 'oracle')
+_BASELINES = ('all', 'all, robust', 'misfit', 'rule', 'half-period rule', 'half-period rule + terms', 'network', 'network + terms', 'network, lag-corrected', 'network, lag-corrected + terms', 'oracle')
 PLANS = {p.name: p for p in (
     Plan('mixed', 'mixed', 0., tuple(k for k in SELECTIONS if k not in ('sound', 'oracle, frozen'))),
-    Plan('hard', 'hard', 0., _RIVALS),
-    Plan('biased', 'none', .05, ('all', 'half-period rule', 'network', 'network, aligned', 'oracle, frozen', 'oracle')),
-    Plan('patient', 'mixed', 0., ('all', 'all, robust', 'misfit', 'rule', 'network', 'network + terms', 'network, aligned + terms', 'oracle'), 3))}
+    Plan('hard', 'hard', 0., _BASELINES),
+    Plan('biased', 'none', .05, ('all', 'half-period rule', 'network', 'network, lag-corrected', 'oracle, frozen', 'oracle')),
+    Plan('patient', 'mixed', 0., ('all', 'all, robust', 'misfit', 'rule', 'network', 'network + terms', 'network, lag-corrected + terms', 'oracle'), 3))}
 
 # %% ../../nbs/inversion/03_invert.ipynb #bf1863c3
 def run_name(
@@ -180,7 +180,7 @@ def run_name(
     return f"{plan}-{seed}-{selection.replace(', ', '_').replace(' + ', '_').replace(' ', '_')}-{iterations}x{steps}-v{VERSION}"
 
 # %% ../../nbs/inversion/03_invert.ipynb #864a9c17
-def finish_campaign(
+def finish_experiment(
     folder,         # of the runs
     plan:str,       # of `PLANS`
     seed:int,
@@ -189,13 +189,13 @@ def finish_campaign(
     steps:int=3,
     progress:bool=False,
 )->None:
-    "All runs of one campaign that are not in the folder yet, each written in one go"
+    "All runs of one experiment that are not in the folder yet, each written in one go"
     todo = {k: p for k in selections if not (p := Path(folder)/f'{run_name(plan, seed, k, iterations, steps)}.json').exists()}
     if not todo: return
-    campaign, grid = make_campaign(seed, PLANS[plan].mix), make_grid()
+    experiment, grid = make_experiment(seed, PLANS[plan].mix), make_grid()
     for name, path in todo.items():
-        with one_thread(): m, history = invert(campaign, SELECTIONS[name], grid, PLANS[plan].bias, PLANS[plan].times*iterations, steps)   # numbers depend on the number of threads, though little
-        note = dict(plan=plan, seed=seed, selection=name, of=len(campaign.table), history=history.to_dict('list'), nodes=m.round(5).tolist())
+        with one_thread(): m, history = invert(experiment, SELECTIONS[name], grid, PLANS[plan].bias, PLANS[plan].times*iterations, steps)   # numbers depend on the number of threads, though little
+        note = dict(plan=plan, seed=seed, selection=name, of=len(experiment.table), history=history.to_dict('list'), nodes=m.round(5).tolist())
         with atomic_path(path) as tmp: tmp.write_text(json.dumps(note), encoding='utf-8')
         if progress: print(f'{plan}, seed {seed}, {name}: error {history.error.iloc[-1]:.2f}', flush=True)
 
@@ -207,13 +207,13 @@ def run_study(
     selections=None,         # names; None: those of each plan
     iterations:int=6,
     steps:int=3,
-    processes:int=1,         # campaigns at a time; the numbers agree to rounding
+    processes:int=1,         # experiments at a time; the numbers agree to rounding
     progress:bool=False,     # a line for each run
 )->None:
     "All runs of the study"
     unknown = (set(plans) - set(PLANS)) | (set(selections or ()) - set(SELECTIONS))
     if unknown: raise ValueError(f'{sorted(unknown)} are neither plans ({", ".join(PLANS)}) nor selections ({", ".join(SELECTIONS)})')
-    work = joblib.delayed(finish_campaign)
+    work = joblib.delayed(finish_experiment)
     with joblib.parallel_config(backend='loky' if processes > 1 else 'sequential', **(dict(inner_max_num_threads=1) if processes > 1 else {})):
         joblib.Parallel(n_jobs=processes)(work(folder, p, s, selections or PLANS[p].selections, iterations, steps, progress) for s in seeds for p in plans)
 
@@ -249,10 +249,10 @@ def open_tables(
 
 # %% ../../nbs/inversion/03_invert.ipynb #53945e4e
 def mean_interval(
-    x,                # (n,) one value per campaign
+    x,                # (n,) one value per experiment
     level:float=.95,
 )->tuple:             # mean, lower and upper end; NaN for the ends with one value
-    "Mean of campaigns with Student's interval"
+    "Mean of experiments with Student's interval"
     x = np.asarray(x, float)
     half = student.ppf((1+level)/2, len(x)-1)*x.std(ddof=1)/np.sqrt(len(x)) if len(x) > 1 else np.nan
     return x.mean(), x.mean()-half, x.mean()+half
@@ -261,7 +261,7 @@ def mean_interval(
 def study_table(
     history:pd.DataFrame,   # of `collect_runs`
     plan:str,
-    against:str='rule',     # selection that others are compared with, campaign by campaign
+    against:str='rule',     # selection that others are compared with, experiment by experiment
 )->pd.DataFrame:            # a row per selection, the best first: error with its interval, difference of the errors with its interval, correlation, spurious, held_misfit, pairs at the start and at the end
     "What came out after the last iteration"
     h = history[history.plan == plan]
@@ -272,24 +272,24 @@ def study_table(
         d = (error[k] - error[against]).dropna() if against in error and k != against else []
         means = last.xs(k, level='selection')[['correlation', 'spurious', 'held_misfit']].mean()
         rows[k] = dict(zip(('error', 'low', 'high'), mean_interval(error[k].dropna()))) | dict(zip(('difference', 'difference_low', 'difference_high'), mean_interval(d) if len(d) else (np.nan,)*3)) | dict(means)
-        rows[k] |= {f'pairs_{w}': (t.xs(k, level='selection').pairs/t.xs(k, level='selection').of).mean() for w, t in (('first', first), ('last', last))} | dict(campaigns=error[k].notna().sum())
-    return pd.DataFrame(rows).T.sort_values('error').astype(dict(campaigns=int)).rename_axis('selection')
+        rows[k] |= {f'pairs_{w}': (t.xs(k, level='selection').pairs/t.xs(k, level='selection').of).mean() for w, t in (('first', first), ('last', last))} | dict(experiments=error[k].notna().sum())
+    return pd.DataFrame(rows).T.sort_values('error').astype(dict(experiments=int)).rename_axis('selection')
 
 # %% ../../nbs/inversion/03_invert.ipynb #4d3fc6db
 STYLE = {'all': ('0.55', '-'), 'all, robust': ('0.55', '--'), 'misfit': ('#cc79a7', '-'), 'rule': ('#e69f00', '-'), 'half-period rule': ('#e69f00', '--'), 'half-period rule + terms': ('#e69f00', '-.'), 'network': ('#0072b2', '-'), 'network + terms': ('#0072b2', '-.'),
-         'network, aligned': ('#009e73', '--'), 'network, aligned + terms': ('#009e73', '-'), 'oracle': ('black', '-'), 'oracle, frozen': ('black', ':')}   # of curves; the other selections are in the table
+         'network, lag-corrected': ('#009e73', '--'), 'network, lag-corrected + terms': ('#009e73', '-'), 'oracle': ('black', '-'), 'oracle, frozen': ('black', ':')}   # of curves; the other selections are in the table
 
 def plot_study(
     history:pd.DataFrame,  # of `collect_runs`
     plan:str,
 ):                         # the figure
-    "Error, held-out misfit and share of the pairs by iteration: means over the campaigns, and the error's range for three of them"
+    "Error, held-out misfit and share of the pairs by iteration: means over the experiments, and the error's range for three of them"
     fig, axs = plt.subplots(1, 3, figsize=(10, 3.4), dpi=80, layout='constrained')
     h = history[(history.plan == plan) & history.selection.isin(STYLE)].assign(share=lambda t: 100*t.pairs/t.of)
     for name in [k for k in STYLE if k in set(h.selection)]:
         by, (color, ls) = h[h.selection == name].groupby('iteration'), STYLE[name]
         for ax, k in zip(axs, ('error', 'held_misfit', 'share')): ax.plot(by[k].mean(), color=color, ls=ls, lw=1.5, label=name)
-        if name in ('all', 'network, aligned + terms', 'oracle'): axs[0].fill_between(by.error.min().index, by.error.min(), by.error.max(), color=color, alpha=.15, lw=0)
+        if name in ('all', 'network, lag-corrected + terms', 'oracle'): axs[0].fill_between(by.error.min().index, by.error.min(), by.error.max(), color=color, alpha=.15, lw=0)
     for ax, label in zip(axs, ('error of the map', 'misfit of held-out earthquakes', 'pairs admitted (%)')):
         ax.set(xlabel='iteration', ylabel=label, ylim=(0, None)); ax.xaxis.get_major_locator().set_params(integer=True)
         ax.spines[['top', 'right']].set_visible(False)
@@ -298,19 +298,19 @@ def plot_study(
 
 # %% ../../nbs/inversion/03_invert.ipynb #225ab2f1
 def plot_maps(
-    campaign:Campaign,
+    experiment:SyntheticExperiment,
     models:dict,         # name -> (NODES, NODES)
     bias:float=0.,
     ncols:int=4,
 ):                       # the figure
-    "The truth and what came out, in per cent; grey where the campaign could see nothing"
+    "The truth and what came out, in per cent; grey where the experiment could see nothing"
     grid = make_grid()
-    x, seen = grid.x, coverage(campaign, grid.x)
-    maps = {'truth': campaign.true_map(x, x)} | {f"{k}: {map_scores(m, campaign, grid, bias, seen)['error']:.2f}": (1+bias)*(1+node_map(m, x)) - 1 for k, m in models.items()}
+    x, seen = grid.x, coverage(experiment, grid.x)
+    maps = {'truth': experiment.true_map(x, x)} | {f"{k}: {map_scores(m, experiment, grid, bias, seen)['error']:.2f}": (1+bias)*(1+node_map(m, x)) - 1 for k, m in models.items()}
     nrows = -(-len(maps)//ncols)
     fig, axs = plt.subplots(nrows, ncols, figsize=(2.5*ncols, 2.45*nrows), sharex=True, sharey=True, squeeze=False, dpi=80, layout='constrained')
     for ax, (k, v) in zip(axs.flat, maps.items()):
-        plot_map(np.where(seen, v, np.nan), x, campaign.events, campaign.stations, size=.5, bar=False, ax=ax)
+        plot_map(np.where(seen, v, np.nan), x, experiment.events, experiment.stations, size=.5, bar=False, ax=ax)
         ax.set_title(k, fontsize='small')
         ax.set(facecolor='0.85', xlabel='', ylabel='')
     for ax in axs.flat[len(maps):]: ax.set_axis_off()
@@ -319,7 +319,7 @@ def plot_maps(
     return fig
 
 # %% ../../nbs/inversion/03_invert.ipynb #05a11435
-def told_study(
+def study_summary(
     history:pd.DataFrame,  # of `collect_runs`
     plan:str,
 )->str:

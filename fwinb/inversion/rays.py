@@ -9,7 +9,7 @@ __all__ = ['ROUGHNESS', 'fit_delays', 'invert_rays']
 import numpy as np, pandas as pd
 
 from .membrane import NODES, Grid, make_grid
-from .experiment import Campaign, coverage, synthetics
+from .experiment import SyntheticExperiment, coverage, synthetics
 from .selections import Look, Selection, ray_matrix, shift_records
 from .invert import count_pairs, map_scores
 
@@ -30,13 +30,13 @@ def fit_delays(
 
 # %% ../../nbs/inversion/04_rays.ipynb #11e65b3c
 def invert_rays(
-    campaign:Campaign,
+    experiment:SyntheticExperiment,
     selection:Selection,
     grid:Grid|None=None,      # default: `make_grid()`
     iterations:int=4,
 )->tuple:                     # nodes, and a row per iteration (0: the start)
     "Ray tomography with a selection that looks at each model"
-    grid, c = grid or make_grid(), campaign
+    grid, c = grid or make_grid(), experiment
     rays, start = ray_matrix(c.events[c.table.event], c.stations[c.table.station]), synthetics(np.zeros((NODES, NODES)), c, grid)
     m, admitted, rows, seen = np.zeros((NODES, NODES)), None, [], coverage(c, grid.x)
     for k in range(iterations+1):

@@ -13,7 +13,7 @@ import numpy as np, pandas as pd
 import matplotlib.pyplot as plt
 
 from .misfit import PAPER_FRACTIONS, PAPER_THRESHOLDS, add_misfit, calibrate_thresholds, grade, tf_misfit
-from .truth import recall_at_precision, rival_table
+from .truth import recall_at_precision, baseline_table
 from ..pairs.bootstrap import bootstrap_events
 from ..pairs.plot import ROMAN
 
@@ -62,7 +62,7 @@ def definition_table(
     "Class shares, calibrated thresholds and agreement with truth of every reading"
     if default not in misfits: raise ValueError(f'the default {default} is not among the readings: {list(misfits)[:3]}, ...')
     usable = np.asarray(usable, bool)
-    of_truth = rival_table({k: -x.values for k,x in misfits.items()}, {}, usable, event, precision, resamples, seed)
+    of_truth = baseline_table({k: -x.values for k,x in misfits.items()}, {}, usable, event, precision, resamples, seed)
     recall = lambda x, u: recall_at_precision(-x, u, precision)[0]
     def row(k, x):
         share = class_shares(x, thresholds)

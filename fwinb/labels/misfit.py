@@ -5,7 +5,7 @@ where the two agree one cycle off."""
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'TRANSFORMS', 'UNRELATED', 'NO_PHASE', 'NO_MEETING', 'HALF_ANGLE', 'FAINT', 'SELDOM', 'SPREAD', 'SILENT',
-           'exact', 'PAPER_THRESHOLDS', 'PAPER_FRACTIONS', 'MEASURES', 'FAULTS', 'GRADE_COLORS', 'PLOT_END',
+           'exact', 'PAPER_THRESHOLDS', 'PAPER_FRACTIONS', 'MISFIT_VARIABLES', 'FAULTS', 'GRADE_COLORS', 'PLOT_END',
            'TFDifference', 'misfit_grid', 'tf_difference', 'squared_angle', 'Recipe', 'Misfit', 'tf_misfit', 'grade',
            'calibrate_thresholds', 'threshold_table', 'add_misfit', 'grade_table', 'plot_plane', 'plot_tf_misfit',
            'plot_signals', 'tf_settings', 'plot_grades']
@@ -322,12 +322,12 @@ def threshold_table(
     return pd.DataFrame(dict(threshold=f(misfit), low=low, high=high), index=[f'{k} below' for k in ('I', 'II', 'III')])
 
 # %% ../../nbs/labels/02_misfit.ipynb #d58cea48
-MEASURES = 'envelope_misfit', 'phase_misfit', 'lag', 'correlation', 'zero_lag_correlation', 'cycle_skip', 'fault'
+MISFIT_VARIABLES = 'envelope_misfit', 'phase_misfit', 'lag', 'correlation', 'zero_lag_correlation', 'cycle_skip', 'fault'
 FAULTS = ('', *(f'{k} trace {what}' for k in TRACES for what in ('is not finite', 'is all zero', 'is constant', SILENT)))
 
 def _measure(w, ok, index, dt, recipe, max_lag, workers=1, checkpoint=None):
-    "Columns `MEASURES` for waveforms (n, trace, npts), of which those that are `ok` are looked at; the last column counts in `FAULTS`"
-    out = np.full((len(w), len(MEASURES)), np.nan)
+    "Columns `MISFIT_VARIABLES` for waveforms (n, trace, npts), of which those that are `ok` are looked at; the last column counts in `FAULTS`"
+    out = np.full((len(w), len(MISFIT_VARIABLES)), np.nan)
     out[:, -2:] = 0
     rows = np.flatnonzero(ok)
     faults = trace_faults(w[rows,0], w[rows,1])
@@ -375,7 +375,7 @@ def _measure_chunks(pairs, ok, measure, checkpoint):
         rows = np.concatenate([index[first[k]:first[k]+sizes[k]] for k in todo])
         arrays = xr.DataArray(waves.blocks[todo], dims=('pair', 'trace', 'time')), *(xr.DataArray(x[rows], dims='pair') for x in (ok, index))
         out = xr.apply_ufunc(partial(measure, checkpoint=checkpoint), *arrays, input_core_dims=[['trace', 'time'], [], []], output_core_dims=[['measure']],
-                             dask='parallelized', output_dtypes=[float], dask_gufunc_kwargs=dict(output_sizes=dict(measure=len(MEASURES)))).compute().values
+                             dask='parallelized', output_dtypes=[float], dask_gufunc_kwargs=dict(output_sizes=dict(measure=len(MISFIT_VARIABLES)))).compute().values
     return np.concatenate([np.load(f) for f in files]) if checkpoint else out
 
 # %% ../../nbs/labels/02_misfit.ipynb #d6034971
@@ -406,8 +406,8 @@ def add_misfit(
     if checkpoint is not None and not dask: raise ValueError('a checkpoint needs waveforms in Dask: open_pairs(path, dask=True), after pip install fwinb[scale]')
     with _blas().limit(limits=1, user_api='blas'):
         if dask: out = _measure_chunks(pairs, ok, measure, None if checkpoint is None else _checkpoint(checkpoint, pairs, ok, settings))
-        else: out = np.concatenate([np.empty((0, len(MEASURES))), *(measure(pairs.waveform[i:i+chunk].values, ok[i:i+chunk], None, workers=workers) for i in range(0, n, chunk))])
-    new = dict(zip(MEASURES, out.T))
+        else: out = np.concatenate([np.empty((0, len(MISFIT_VARIABLES))), *(measure(pairs.waveform[i:i+chunk].values, ok[i:i+chunk], None, workers=workers) for i in range(0, n, chunk))])
+    new = dict(zip(MISFIT_VARIABLES, out.T))
     status = np.where(fault := new.pop('fault').astype(int), np.array(FAULTS, object)[fault], pairs.status.values.astype(object))
     new.update(phase_misfit=new['phase_misfit']/phase_unit, cycle_skip=new['cycle_skip'] > 0, status=status)
     new['misfit'] = new['envelope_misfit'] + new['phase_misfit']

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TRUTH', 'STUDY_PAIRS', 'STUDY_SUBSET', 'STUDY_TEST', 'MISFIT_END', 'TRUTH_COLORS', 'SELECTOR_STYLE', 'open_simulated',
            'with_grades', 'study_subset', 'split_pairs', 'study_split', 'amplitude_ratios', 'correlation_rule',
-           'obspy_misfit', 'recall_at_precision', 'agreement', 'confusion', 'agreement_by', 'rival_table',
+           'obspy_misfit', 'recall_at_precision', 'agreement', 'confusion', 'agreement_by', 'baseline_table',
            'plot_gallery', 'plot_distributions', 'plot_agreement', 'plot_roc', 'plot_precision']
 
 # %% ../../nbs/labels/03_truth.ipynb #f27a0ab3
@@ -199,7 +199,7 @@ def agreement_by(
     return pd.DataFrame({k: row(x) for k,x in by}).T.astype(dict(pairs=int, admitted=int))
 
 # %% ../../nbs/labels/03_truth.ipynb #bf6fd96a
-def rival_table(
+def baseline_table(
     scores,                # name -> (n,) larger is better
     rules,                 # name -> (n,) bool
     usable,                # (n,) bool

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'misfit_settings', 'same_misfit', 'event_folds', 'expected_usable', 'disagreement_rows', 'siding_table',
-           'shuffled_siding', 'admit_best', 'inspection_order', 'truth_verdicts', 'told_examiner', 'Setting', 'teach',
-           'array_digest', 'lesson_name', 'kept_lesson', 'first_look', 'lesson_plan', 'claim', 'selection_claim',
-           'plot_siding', 'fidelity', 'seed_halves', 'told_intervals', 'teacher_table', 'told_teachers',
-           'plot_teachers']
+           'shuffled_siding', 'admit_best', 'inspection_order', 'simulated_annotations', 'describe_annotator',
+           'Setting', 'teach', 'array_digest', 'lesson_name', 'kept_lesson', 'first_look', 'lesson_plan', 'claim',
+           'selection_claim', 'plot_siding', 'fidelity', 'seed_halves', 'interval_note', 'supervision_table',
+           'supervision_summary', 'plot_supervision']
 
 # %% ../../nbs/models/06_supervision.ipynb #55bd10d5
 import hashlib, json
@@ -176,29 +176,29 @@ def inspection_order(
     return np.array(out)
 
 # %% ../../nbs/models/06_supervision.ipynb #de842f4c
-def truth_verdicts(
+def simulated_annotations(
     pairs,            # Dataset of simulated pairs
     rows,             # (m,) which of them are looked at
-    error:float=0.,   # probability of a wrong verdict
+    error:float=0.,   # probability of a wrong annotation
     seed:int=0,
-):                    # the Dataset with `verdict`: 1 to 4, -1 where nobody looked
-    "The truth as the examiner"
+):                    # the Dataset with `annotation`: 1 to 4, -1 where nobody looked
+    "The truth as the annotator"
     if not 0 <= error <= 1: raise ValueError(f'error is {error}, not a probability')
-    if 'linear_error' not in pairs: raise ValueError('these pairs do not know their truth, so it cannot play the examiner')
+    if 'linear_error' not in pairs: raise ValueError('these pairs do not know their truth, so it cannot play the annotator')
     rng, rows = np.random.default_rng(seed), np.asarray(rows)
     said = truth_class(pairs.linear_error.values[rows]).astype(int)
     wrong = rng.random(len(rows)) < error
     said = np.where(wrong, (said - 1 + rng.integers(1, 4, len(rows))) % 4 + 1, said)
-    verdict = np.full(pairs.sizes['pair'], -1)
-    verdict[rows] = said
-    return pairs.assign(verdict=('pair', verdict)).assign_attrs(examiner='the truth', examiner_error=error)
+    annotation = np.full(pairs.sizes['pair'], -1)
+    annotation[rows] = said
+    return pairs.assign(annotation=('pair', annotation)).assign_attrs(annotator='the truth', annotator_error=error)
 
-def told_examiner(
+def describe_annotator(
     pairs,        # Dataset of training pairs
 )->str:           # end of a sentence
-    "Whose verdicts teach"
-    who = pairs.attrs.get('examiner', 'a person') if 'verdict' in pairs else 'the truth'
-    return 'the truth plays the examiner' if who == 'the truth' else f'the verdicts are those of {who}'
+    "Whose annotations teach"
+    who = pairs.attrs.get('annotator', 'a person') if 'annotation' in pairs else 'the truth'
+    return 'the truth plays the annotator' if who == 'the truth' else f'the annotations are those of {who}'
 
 # %% ../../nbs/models/06_supervision.ipynb #6bb814b6
 class Setting(NamedTuple):
@@ -277,15 +277,15 @@ def lesson_plan(
     pairs,                # Dataset of training pairs, graded
     order,                # rows in the order of inspection
     inspected=(300,),     # numbers of pairs looked at
-    error:float=0.,       # of the examiner
+    error:float=0.,       # of the annotator
     seed:int=0,
 )->dict:                  # teacher -> (n,) classes
-    "What each teacher says; the verdicts that the pairs bring if there are some, else those of the truth as the examiner"
+    "What each teacher says; the annotations that the pairs bring if there are some, else those of the truth as the annotator"
     out = {k: target_classes(pairs, k) for k in ('grades', 'truth')}
-    if 'verdict' in pairs: files = {f"{(pairs.verdict.values > 0).sum()} verdicts": pairs}
+    if 'annotation' in pairs: files = {f"{(pairs.annotation.values > 0).sum()} annotations": pairs}
     elif (most := max(inspected)) > len(order): raise ValueError(f'{most} pairs are to be inspected, but there are {len(order)}')
-    else: files = {f'{m} verdicts': truth_verdicts(pairs, order[:m], error, seed) for m in inspected}
-    return out | {k: target_classes(d, 'verdicts') for k, d in files.items()} | {f'grades and {k}': target_classes(d, 'grades and verdicts') for k, d in files.items()}
+    else: files = {f'{m} annotations': simulated_annotations(pairs, order[:m], error, seed) for m in inspected}
+    return out | {k: target_classes(d, 'annotations') for k, d in files.items()} | {f'grades and {k}': target_classes(d, 'grades and annotations') for k, d in files.items()}
 
 # %% ../../nbs/models/06_supervision.ipynb #1642dc5b
 def claim(
@@ -346,7 +346,7 @@ def seed_halves(
     base:int=0,    # column of the teacher that the others are compared with
     pairs=None,    # (teacher,) how many pairs each speaks of; those of equal numbers scatter alike. None: all of them
     level:float=.95,
-)->np.ndarray:     # (3, teacher + 1), as in `teacher_table`: of recall, minus base, minus misfit; the last is the misfit; 0 with one seed
+)->np.ndarray:     # (3, teacher + 1), as in `supervision_table`: of recall, minus base, minus misfit; the last is the misfit; 0 with one seed
     "Half width of the interval over runs of training"
     seeds, n = np.shape(recall)
     out = np.zeros((3, n + 1))
@@ -367,15 +367,15 @@ def _each_recall(usable, precision, *scores):
     "Recall of each run: (seed, teacher)"
     return np.array([[recall_at_precision(c, usable, precision)[0] for c in s.T] for s in scores]).T
 
-def told_intervals(
+def interval_note(
     seeds:int,   # number of runs of each teacher
 )->str:
-    "What the intervals of `teacher_table` are over"
+    "What the intervals of `supervision_table` are over"
     if seeds > 1: return f'intervals over earthquakes and over {seeds} runs of training, the wider at each end'
     return 'intervals over earthquakes only, for these networks: one run of training tells nothing about others'
 
 # %% ../../nbs/models/06_supervision.ipynb #3ecca9f3
-def teacher_table(
+def supervision_table(
     scores,              # teacher -> (n, seed) larger is better; NaN: never admitted
     misfit,              # (n,) chi; NaN: none
     usable,              # (n,) bool
@@ -399,11 +399,11 @@ def teacher_table(
     low, high = np.minimum(low, value - half), np.maximum(high, value + half)
     low, high = low.clip(np.array([[0], [-1], [-1]])), high.clip(max=1)    # a recall is a share
     ends = ('', value), (' low', low), (' high', high)
-    return pd.DataFrame({f'{k}{end}': x[i] for i, k in enumerate(('recall', f'minus {base}', 'minus misfit')) for end, x in ends}, index=pd.Index(names, name='teacher'))
+    return pd.DataFrame({f'{k}{end}': x[i] for i, k in enumerate(('recall', f'minus {base}', 'minus misfit')) for end, x in ends}, index=pd.Index(names, name='supervision'))
 
 # %% ../../nbs/models/06_supervision.ipynb #7029474d
-def told_teachers(
-    table,          # of `teacher_table`, with the columns of `siding_table` if there are some
+def supervision_summary(
+    table,          # of `supervision_table`, with the columns of `siding_table` if there are some
 )->pd.DataFrame:    # text, for a page
     "The table in short: numbers with their intervals"
     def span(r, k): return '' if pd.isna(r.get(k, np.nan)) else f"{r[k]:.2f} [{r[f'{k} low']:.2f}, {r[f'{k} high']:.2f}]"
@@ -411,8 +411,8 @@ def told_teachers(
     return pd.DataFrame({k: {c: span(r, c) for c in columns} | {'usable, equal number': '' if pd.isna(r.get('usable', np.nan)) else f'{r.usable:.2f}'} for k, r in table.iterrows()}).T.rename_axis('taught by')
 
 # %% ../../nbs/models/06_supervision.ipynb #75f20532
-def plot_teachers(
-    table,   # of `teacher_table` joined with `excess` of `siding_table`
+def plot_supervision(
+    table,   # of `supervision_table` joined with `excess` of `siding_table`
     each,    # a row per run: teacher, recall
 ):           # the figure
     "Recall of each teacher's pupils with the single seeds (left), and the excess (right)"

@@ -71,7 +71,7 @@ SCHEMA = dict(
     usable_probability=Variable(_P, 'f', '', 0, 1, 'models/04_pretrained', 'of being usable to an inversion, calibrated; NaN: cannot say'),
     decision=Variable(_P, 'U', '', None, None, 'models/04_pretrained', "'accept', 'refuse' or 'cannot say'"),
     split=Variable(_P, 'U', '', None, None, 'models/02_train', "'train', 'valid' or 'test'"),
-    verdict=Variable(_P, 'i', '', -1, 4, '08_inspect', 'class given by a person; 0: unsure; -1: not looked at'),
+    annotation=Variable(_P, 'i', '', -1, 4, '08_inspect', 'class given by a person; 0: unsure; -1: not looked at'),
 )
 
 # %% ../../nbs/pairs/00_schema.ipynb #e36d890c

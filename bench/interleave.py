@@ -86,7 +86,7 @@ class Worker:
         self.process.stdin.close()
         self.process.wait()
 
-def take_turns(script, todo, rounds, folder):
+def interleave(script, todo, rounds, folder):
     "name -> (facts, CPU seconds of each round), of `todo`: name -> (python, arguments). A method that cannot start is named, with the reason, and left out"
     workers = {}
     for i, (name, (python, args)) in enumerate(todo.items()):

@@ -6,29 +6,29 @@
 __all__ = ['GCMT', 'MONTHS', 'DEPTHS', 'EVENTS', 'NETWORKS', 'LEDGER', 'KEPT', 'AGAIN', 'NO_EPOCH', 'WORDS', 'FULL', 'gcmt_files',
            'get_events', 'nearest_zone', 'spread_order', 'choose_events', 'DownloadRequest', 'trace_name',
            'read_ledger', 'read_ledgers', 'is_done', 'channel_facts', 'response_word', 'adopt_stationxml', 'examine',
-           'Errand', 'settle_metadata', 'settle_trace', 'response_of', 'event_row', 'quiet', 'capture_write_errors',
+           'Errand', 'settle_metadata', 'settle_trace', 'response_of', 'event_row', 'check_written', 'quiet',
            'download_event', 'question', 'download', 'plot_archive', 'archive_places']
 
 # %% ../../nbs/data/04_download.ipynb #f6bf5a46
-import errno, hashlib, io, json, logging, os, re, shutil, tempfile, time, warnings
+import errno, hashlib, json, logging, os, re, shutil, tempfile, time, warnings
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt, numpy as np, pandas as pd
+import numpy as np, pandas as pd
+import matplotlib.pyplot as plt
 from fastcore.basics import patch
 from obspy import UTCDateTime
-from obspy.clients.fdsn.mass_downloader import GlobalDomain, MassDownloader, Restrictions, utils as splitter
+from obspy.clients.fdsn.mass_downloader import GlobalDomain, MassDownloader, Restrictions
 from tqdm import tqdm
 
+from .events import Rejected, moment_magnitude, name_events, read_source, safe_name
 from .fdsn import Gate, address, connect, fetch, line_key
-from .events import Rejected, moment_magnitude, name_events, read_source
 from .files import kind_of_file, read_events, read_records, read_stations, response_fault, unique_files
-from .events import safe_name
-from ..pairs.store import atomic_path, locked, share_path, walk_files
 from ..pairs.plot import draw_coast
 from ..pairs.schema import path_geometry
+from ..pairs.store import atomic_path, locked, share_path, walk_files
 
 # %% ../../nbs/data/04_download.ipynb #3555f722
 GCMT = 'https://www.ldeo.columbia.edu/~gcmt/projects/CMT/catalog'
@@ -343,6 +343,17 @@ def event_row(
     known = dict(event=errand.name, station='', start=str(errand.start), end=str(errand.end), response='', bytes='', file=f'quakeml/{safe_name(errand.name)}.xml', asked=errand.asked)
     return known | (dict(status='done', reason='ok', detail=f'{n} of {len(rows)} traces') if word == 'answered' else dict(status=word, reason=word, detail=said))
 
+# %% ../../nbs/data/04_download.ipynb #b8ae774b
+def check_written(
+    errand:Errand,
+    clients,       # of `connect`
+)->None:
+    "Raise an `OSError` if a record on the disk is shorter than what came"
+    for name, (codes, start, end) in errand.planned.items():
+        came, path = max(c.received.get(line_key((*codes, start, end)), 0) for c in clients), errand.part/f'{name}.part'
+        size = path.stat().st_size if path.is_file() else 0
+        if size < came: raise OSError(errno.ENOSPC, f'{size} of {came} bytes of {".".join(codes)} were written; is the disk full?')
+
 # %% ../../nbs/data/04_download.ipynb #6701e73a
 @contextmanager
 def quiet():
@@ -351,18 +362,6 @@ def quiet():
     before, log.disabled = log.disabled, True
     try: yield
     finally: log.disabled = before
-
-@contextmanager
-def capture_write_errors():
-    "A list of the errors in writing records, which the `MassDownloader` says nothing of"
-    errors = []
-    class Heard(io.FileIO):
-        def write(self, data):
-            try: return super().write(data)
-            except OSError as e: errors.append(e); raise
-    splitter.open = lambda path, mode='r': io.BufferedWriter(Heard(path, 'w')) if mode == 'wb' else open(path, mode)
-    try: yield errors
-    finally: vars(splitter).pop('open', None)
 
 # %% ../../nbs/data/04_download.ipynb #68cb70d9
 def download_event(
@@ -378,11 +377,15 @@ def download_event(
     errand = Errand(name, event, folder, request, asked, [] if facts is None else facts)
     shutil.rmtree(errand.part, ignore_errors=True)
     errand.part.mkdir(parents=True)
-    for c in clients: c.notes.clear(); c.broken = None
+    for c in clients: c.notes.clear(); c.received.clear(); c.broken = None
     restrictions = Restrictions(errand.start, errand.end, station_starttime=UTCDateTime(1970, 1, 1), station_endtime=UTCDateTime(2100, 1, 1), network=','.join(request.networks), station=request.stations,
         channel_priorities=request.channels, location_priorities=request.locations, reject_channels_with_gaps=False, minimum_length=0, sanitize=False, minimum_interstation_distance_in_m=0)
-    with quiet(), capture_write_errors() as errors: MassDownloader(providers=clients, configure_logging=False).download(GlobalDomain(), restrictions, errand.record_path, errand.metadata_path, threads_per_client=threads, print_report=False)
-    for e in (*errors, *(c.broken for c in clients if c.broken)): raise e
+    with quiet():
+        MassDownloader(providers=clients, configure_logging=False).download(GlobalDomain(), restrictions, errand.record_path, errand.metadata_path,
+            threads_per_client=threads, print_report=False)
+    for c in clients:
+        if c.broken: raise c.broken
+    check_written(errand, clients)
     bad = settle_metadata(errand)
     rows = [settle_trace(errand, k, clients, bad) for k in sorted(errand.planned)]
     rows += [{k: getattr(r, k) for k in LEDGER} for n, r in sorted(errand.old.items()) if n not in errand.planned]    # of an earlier question

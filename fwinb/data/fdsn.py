@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BUSY', 'SERVICES', 'Temporary', 'wait_before', 'patiently', 'retry_after', 'Gate', 'GaveUp', 'ask_once', 'fetch',
            'check_records', 'check_xml', 'check_text', 'answer_path', 'keep_answer', 'kept_answer', 'PoliteClient',
-           'check_body', 'noting', 'line_key', 'credentials', 'address', 'connect']
+           'check_body', 'noting', 'line_key', 'record_bytes', 'credentials', 'address', 'connect']
 
 # %% ../../nbs/data/03_fdsn.ipynb #79afb980
 import gzip, hashlib, io, os, random, re, threading, time, zlib
@@ -264,6 +264,7 @@ class PoliteClient(Client):
         self.gate, self.tries, self.limit, self.answers, self.station_query = gate or Gate(sleep=sleep), tries, limit, answers, dict(station_query or {})
         self.waits = dict(pause=pause, longest=longest, sleep=sleep, rng=random.Random(seed))
         self.requests, self.notes, self.broken = 0, {}, None
+        self.received = {}      # `line_key` of a line -> bytes of its records
         super().__init__(base_url, timeout=timeout, **kwargs)
 
     def _set_opener(self, user, password):
@@ -373,6 +374,21 @@ def get_stations_bulk(self:PoliteClient, bulk, *args, **kwargs):
         try: return Client.get_stations_bulk(self, bulk, *args, **kwargs)
         except OSError as e: self.broken = e; raise           # of the disk; the `MassDownloader` says nothing of it
 
+# %% ../../nbs/data/03_fdsn.ipynb #7bb726af
+def record_bytes(
+    body:bytes,  # miniSEED
+    lines,       # (network, station, location, channel, start, end) of each
+)->dict:         # `line_key` of each line -> bytes of its records
+    "How much of an answer belongs to each line of the question"
+    windows, size, file, at = {tuple(line[:4]): line for line in lines}, {}, io.BytesIO(body), 0
+    while at < len(body) - 256:                 # as obspy's division into files, which ignores a shorter rest
+        r = get_record_information(file, offset=at)
+        at += r['record_length']
+        line = windows.get((r['network'], r['station'], r['location'], r['channel']))
+        if line is None or not (line[4] <= r['starttime'] <= line[5] or line[4] <= r['endtime'] <= line[5]): continue
+        size[line_key(line)] = size.get(line_key(line), 0) + r['record_length']
+    return size
+
 # %% ../../nbs/data/03_fdsn.ipynb #9f53a371
 @patch
 def _attempt(self:PoliteClient, lines, arguments, tries):
@@ -397,8 +413,10 @@ def get_waveforms_bulk(self:PoliteClient, bulk, quality=None, minimumlength=None
         bodies += [one, two]
         if not all(isinstance(e, GaveUp) for _, e, _ in tried): todo += [h for h, t in zip(halves, tried) if t[2]]
     if not any(bodies): raise error
-    if filename is None: return obspy.read(io.BytesIO(b''.join(bodies)), format='MSEED')
-    self._write_to_file_object(filename, io.BytesIO(b''.join(bodies)))
+    body = b''.join(bodies)
+    self.received |= record_bytes(body, lines)
+    if filename is None: return obspy.read(io.BytesIO(body), format='MSEED')
+    self._write_to_file_object(filename, io.BytesIO(body))
 
 # %% ../../nbs/data/03_fdsn.ipynb #de2d5f5a
 def credentials(

@@ -8,7 +8,7 @@ __all__ = ['RADIUS', 'GRAVITATION', 'F_REF_MHZ', 'PREM', 'DEGREE', 'F_MIN_MHZ', 
            'element_rows', 'solid_stiffness', 'fluid_rows', 'fluid_stiffness', 'loss_matrix', 'potential_rows',
            'System', 'assemble', 'degree_matrix', 'translation', 'modes_of_degree', 'Modes', 'solve_modes', 'cache_dir',
            'cached_arrays', 'prem_modes', 'eigenfunctions_at', 'legendre_table', 'excitation', 'cosine_band',
-           'displacement', 'station_coordinates', 'synthesize', 'write_synthetics']
+           'displacement', 'station_coordinates', 'synthesize', 'prem_traces', 'write_synthetics']
 
 # %% ../../nbs/earth/00_modes.ipynb #b3770b4a
 import hashlib, os, zipfile
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+from functools import lru_cache
 
 import numpy as np, pandas as pd
 from numpy.polynomial import legendre, polynomial
@@ -24,10 +25,9 @@ from platformdirs import user_cache_dir
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
-from ..data.events import half_duration, read_source
-from ..data.events import safe_names
-from ..pairs.store import atomic_path
+from ..data.events import half_duration, read_source, safe_names, Rejected
 from ..pairs.schema import path_geometry
+from ..pairs.store import atomic_path
 
 # %% ../../nbs/earth/00_modes.ipynb #bf14e902
 RADIUS = 6371e3        # of the Earth, m
@@ -504,6 +504,19 @@ def _trace(name, u, source, place, distance, azimuth, start, dt):
     sac = dict(b=start, o=0., stla=place[0], stlo=place[1], evla=source.latitude, evlo=source.longitude, evdp=source.depth_km,
                gcarc=distance, az=azimuth, kevnm=source.name[:16], kuser0='PREM', kcmpnm=SYN_CHANNEL, idep=6, lcalda=False)
     return Trace(u.astype(np.float32), dict(network=network, station=station, channel=SYN_CHANNEL, delta=dt, starttime=source.time+start, sac=sac))
+
+# %% ../../nbs/earth/00_modes.ipynb #17a87460
+@lru_cache(1)
+def _kept_modes(): return prem_modes()
+
+def prem_traces(
+    event,        # obspy Event with a moment tensor
+    places,       # NET.STA -> latitude, longitude, geographic degrees
+)->dict:          # NET.STA -> obspy Trace: vertical displacement, m, up
+    "PREM seismograms of an event, or `Rejected`"
+    try: st = synthesize(event, places, _kept_modes(), before=60., dt=4.)
+    except ValueError as e: raise Rejected('no synthetic', str(e)) from e
+    return {f'{tr.stats.network}.{tr.stats.station}': tr for tr in st}
 
 # %% ../../nbs/earth/00_modes.ipynb #d188a292
 def write_synthetics(

@@ -9,13 +9,11 @@ __all__ = ['BASE', 'AXES', 'VERSION', 'AXIS_NAMES', 'filters', 'equal_work', 'va
            'shared_hits', 'effects', 'tell_effects', 'plot_by_epoch', 'plot_sensitivity']
 
 # %% ../../nbs/models/05_sensitivity.ipynb #94d0daf3
-import hashlib, json, os, signal, threading, time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from importlib import import_module
+import hashlib, json, time
 from itertools import cycle, product
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import NamedTuple
+from functools import partial
 
 import numpy as np, pandas as pd, torch
 import matplotlib.pyplot as plt
@@ -23,14 +21,14 @@ from fastai.basics import Callback
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.stats import t as student
 from sklearn.metrics import f1_score
-from threadpoolctl import threadpool_limits
 
-from ..pairs.plot import ROMAN
-from ..pairs.store import atomic_path
-from ..pairs.bootstrap import bootstrap_events
 from ..labels.truth import STUDY_SUBSET, STUDY_TEST, with_grades
 from .resnet import build_model, network_input
 from .train import STUDY_NAMES, fit, index_loaders, make_learner, seed_everything
+from ..pairs.bootstrap import bootstrap_events
+from ..pairs.plot import ROMAN
+from ..pairs.store import atomic_path
+from ..pairs.workers import keep_memory, run_tasks
 
 # %% ../../nbs/models/05_sensitivity.ipynb #aed4d34f
 BASE = dict(batch=16, lr=1e-3, split='pair', test=STUDY_TEST, pairs=STUDY_SUBSET-STUDY_TEST, events=0, width=1., depth=3, kernels='8 5 3', dilation=1, npts=256, epochs=200, repeat=1, bf16=False)
@@ -243,9 +241,9 @@ def _keep_plan(folder, rows, digest):
 
 # %% ../../nbs/models/05_sensitivity.ipynb #270b8f05
 def finish_run(
-    folder,         # of the sweep
-    data:Labelled,
     row:dict,       # of the plan, with its name
+    data:Labelled,
+    folder,         # of the sweep
 )->dict:            # row of results; read if the run is there already
     "Do one run and write its file in one go"
     path = Path(folder)/f"{row['run']}.json"
@@ -256,35 +254,6 @@ def finish_run(
                 test=dict(pair=tested.pair.tolist(), event=tested.event.tolist(), hit=tested.hit.round(5).tolist()))
     with atomic_path(path) as tmp: tmp.write_text(json.dumps(note), encoding='utf-8')
     return result
-
-_WORK = {}   # in a worker: the folder and the data
-
-def _start_worker(folder, data):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()   # no orphans
-    torch.set_num_threads(1)
-    _WORK.update(folder=folder, data=data, limits=threadpool_limits(1))
-
-def _work(row): return finish_run(_WORK['folder'], _WORK['data'], row)
-
-# %% ../../nbs/models/05_sensitivity.ipynb #0be4b2fc
-def _here(folder, data, rows, say):
-    "All runs in this process, one thread"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            for row in rows: say(row, finish_run(folder, data, row))
-    finally: torch.set_num_threads(threads)
-
-def _there(folder, data, rows, say, processes):
-    "Runs in other processes, one thread each"
-    module = import_module('fwinb.models.sensitivity')                      # a new process cannot find what a notebook defines
-    pool = ProcessPoolExecutor(min(processes, len(rows)), get_context('spawn'), module._start_worker, (str(folder), module.Labelled(*data)))
-    try:
-        jobs = {pool.submit(module._work, row): row for row in rows}
-        for job in as_completed(jobs): say(jobs[job], job.result())
-    finally: pool.shutdown(cancel_futures=True)
 
 # %% ../../nbs/models/05_sensitivity.ipynb #7a48a49e
 def run_sweep(
@@ -301,10 +270,9 @@ def run_sweep(
     for row in plan: draw_parts(data.event, row, row['seed'])        # what cannot be done is known before the work
     _keep_plan(folder, plan, data.digest)
     todo = [r for r in pd.DataFrame(plan).drop_duplicates('run').to_dict('records') if not (folder/f"{r['run']}.json").exists()]
-    def say(row, result):
-        if progress: print(f"{row['axis']} {row['value']}, seed {row['seed']}: accuracy {result['accuracy']:.3f}", flush=True)
-    if processes == 1 or len(todo) < 2: _here(folder, data, todo, say)
-    else: _there(folder, data, todo, say, processes)
+    def say(i, result):
+        if progress: print(f"{todo[i]['axis']} {todo[i]['value']}, seed {todo[i]['seed']}: accuracy {result['accuracy']:.3f}", flush=True)
+    run_tasks(partial(finish_run, folder=str(folder)), todo, partial(Labelled, *data), processes, say)
     return collect(folder)
 
 # %% ../../nbs/models/05_sensitivity.ipynb #0c66c103

@@ -4,13 +4,12 @@
 
 # %% auto #0
 __all__ = ['adam', 'SUPERVISION', 'STUDY_NAMES', 'seed_everything', 'PairSet', 'IndexLoader', 'index_loaders', 'EpochOrder',
-           'BF16', 'make_learner', 'save_state', 'load_state', 'CheckpointCallback', 'fit', 'keep_memory',
-           'predict_proba', 'save_weights', 'file_digest', 'load_weights', 'fit_distributed', 'fit_incremental',
-           'compare_incremental', 'target_classes', 'Experiment', 'study_experiment', 'evaluate_experiment',
-           'confusion_table', 'plot_history']
+           'BF16', 'make_learner', 'save_state', 'load_state', 'CheckpointCallback', 'fit', 'predict_proba',
+           'save_weights', 'file_digest', 'load_weights', 'fit_distributed', 'fit_incremental', 'compare_incremental',
+           'target_classes', 'Experiment', 'study_experiment', 'evaluate_experiment', 'confusion_table', 'plot_history']
 
 # %% ../../nbs/models/02_train.ipynb #6a330da2
-import ctypes, hashlib, json, platform, random, time
+import hashlib, json, random, time
 from copy import deepcopy
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -18,24 +17,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np, pandas as pd, torch
+import numpy as np, pandas as pd, torch, torch.nn.functional as F
 import matplotlib.pyplot as plt
-import torch.nn.functional as F
-from fastai.basics import Callback, CancelFitException, CrossEntropyLossFlat, DataLoaders, Learner, OptimWrapper, accuracy, default_device, maybe_gather, rank_distrib
-from fastai.callback.progress import ProgressCallback   # also makes it a default of every Learner
-from fastai.callback import schedule as one_cycle       # gives a Learner its fit_one_cycle
+from fastai.basics import (
+    Callback, CancelFitException, CrossEntropyLossFlat, DataLoaders, Learner, OptimWrapper, accuracy,
+    default_device, maybe_gather, rank_distrib)
 from fastai.data.load import DataLoader
 from fastai.data.transforms import CategoryMap
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import f1_score
 
+from ..labels.truth import STUDY_SUBSET, STUDY_TEST, split_pairs, study_split, study_subset, with_grades
+from .metrics import truth_class
+from .resnet import build_model, fold_batchnorm, network_input
+from ..pairs.bootstrap import bootstrap_events
 from ..pairs.plot import ROMAN
 from ..pairs.store import atomic_path
-from ..pairs.bootstrap import bootstrap_events
-from ..labels.truth import STUDY_SUBSET, STUDY_TEST, split_pairs, study_split, study_subset, with_grades
-from .resnet import build_model, fold_batchnorm, network_input
-from .metrics import truth_class
 
 # %% ../../nbs/models/02_train.ipynb #15c7017e
 def seed_everything(
@@ -258,7 +256,6 @@ def fit(
     lr = learn.lr if lr is None else lr
     settings = _fit_settings(learn, epochs, lr, schedule, patience) if checkpoint else None
     path = _state_path(checkpoint, settings) if checkpoint else None
-    if learn.dls.device.type == 'cpu': keep_memory()
     learn.create_opt()
     keep = CheckpointCallback(path, settings, patience)
     if path and path.exists():
@@ -284,13 +281,6 @@ def _state_path(folder, settings):
     return path
 
 # %% ../../nbs/models/02_train.ipynb #c98d3dc6
-def keep_memory(
-)->bool: # was it done? Only with glibc, on Linux
-    "Let this process keep the memory that it frees: else the large tensors of each step are given back and fetched again, at half of the speed"
-    if platform.libc_ver()[0] != 'glibc': return False
-    libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(-4, 0) and libc.mallopt(-1, -1))   # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
-
 def predict_proba(
     model,             # network
     x:torch.Tensor,    # (n, channels, npts)
@@ -300,7 +290,6 @@ def predict_proba(
 )->np.ndarray:         # (n, classes) float32
     "Probability of each class, for each pair"
     like = next(model.parameters())
-    if like.device.type == 'cpu': keep_memory()
     net = (fold_batchnorm(model) if fold else deepcopy(model)).eval()
     if bf16: net = net.to(torch.bfloat16)
     kind, bs = torch.bfloat16 if bf16 else like.dtype, bs or (max(16, 16384//x.shape[-1]) if like.device.type == 'cpu' else 4096)

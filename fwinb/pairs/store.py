@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import xarray as xr
+from filelock import FileLock, Timeout
 
 from .schema import FORMAT, check_pairs
 
@@ -117,7 +118,7 @@ def _load_small(ds):
     small = {k: v for k,v in ds.variables.items() if k != 'waveform'}
     return ds.assign({k: (v.dims, v.values.astype(object) if v.dtype.kind in 'UT' else v.values, v.attrs) for k,v in small.items()})
 
-# %% ../../nbs/pairs/01_store.ipynb #c17b14bd
+# %% ../../nbs/pairs/01_store.ipynb #ad717085
 @contextmanager
 def locked(
     folder,   # made if it is not there
@@ -125,12 +126,11 @@ def locked(
 ):
     "Refuse a second program in the same folder at the same time; the lock ends with the block, or with the process"
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with open(Path(folder)/'.lock', 'w') as lock:
-        if os.name != 'nt':                                # Windows has no flock
-            import fcntl
-            try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as e: raise ValueError(f'another {who} is running in {folder}') from e
-        yield
+    lock = FileLock(Path(folder)/'.lock')
+    try: lock.acquire(timeout=0)
+    except Timeout as e: raise ValueError(f'another {who} is running in {folder}') from e
+    try: yield
+    finally: lock.release()
 
 # %% ../../nbs/pairs/01_store.ipynb #a915d0c1
 def share_path(

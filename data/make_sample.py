@@ -16,7 +16,7 @@ from fwinb.earth.modes import displacement, prem_modes, write_synthetics
 from fwinb.pairs.schema import path_geometry
 from fwinb.pairs.store import save_pairs
 from fwinb.data.events import moment_magnitude, scalar_moment
-from fwinb.data.preprocess import index_folder, preprocess_folder
+from fwinb.data.archive import index_archive, preprocess_folder
 
 SEED = 20
 SAMPLE = Path(__file__).parent/'sample'
@@ -108,7 +108,8 @@ def make():
     inv = inventory(); inv.created = UTCDateTime('2001-01-01')
     inv.write(raw/'stationxml'/'SY.xml', 'STATIONXML')
     pd.DataFrame(rows).to_csv(SAMPLE/'defects.csv', index=False)
-    _, inv, events, _ = index_folder(raw)
+    archive = index_archive(raw)
+    inv, events = archive.inventory, archive.events
     write_synthetics(events, inv, SAMPLE/'synt', modes, dt=2.)
     pairs, ledger = preprocess_folder(raw, SAMPLE/'synt', origin='simulated')
     save_pairs(pairs, SAMPLE/'pairs.zarr')

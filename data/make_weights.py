@@ -18,11 +18,11 @@ from fwinb.pairs.bootstrap import bootstrap_events
 from fwinb.pairs.store import atomic_path, open_pairs
 from fwinb.models.resnet import ResNet1d, network_input
 from fwinb.models.metrics import class_metrics, ece, gain_over_class, pair_groups, recall_table_by, truth_class
-from fwinb.models.pretrained import (
-    FEATURES, Model, SelectorData, calibrate, apply_scale, classify, decide, describe, load_model, save_model,
-    selector_data, train_selector)
+from fwinb.models.pretrained import FEATURES, Model, apply_scale, classify, decide, describe, load_model
+from fwinb.models.selector import SelectorData, calibrate, save_model, selector_data, train_selector
 from fwinb.earth.simulate import simulate_pairs
-from fwinb.models.train import fit, index_loaders, make_learner, predict_proba, seed_everything
+from fwinb.models.train import fit, index_loaders, make_learner, seed_everything
+from fwinb.models.inference import predict_proba
 from fwinb.labels.truth import recall_at_precision
 
 TOP = Path(__file__).resolve().parent.parent

@@ -8,21 +8,22 @@ __all__ = ['figure_1', 'typical_pairs', 'figure_2', 'figure_3', 'study_curves', 
 
 # %% ../nbs/10_figures.ipynb #ebb22dde
 from pathlib import Path
+
 import numpy as np, pandas as pd
-import matplotlib.pyplot as plt
-from .pairs.plot import ROMAN, plot_pair
-from .pairs.store import atomic_path
-from .pairs.schema import check_pairs
-from .features.record import (
-    arrival_times, is_synthetic, plot_record, record_or_synthetic, record_title, sumatra_event)
-from .earth.toroidal import toroidal_modes
+
 from .data.events import read_source
 from .earth.modes import prem_modes
+from .earth.toroidal import toroidal_modes
+from .features.record import (
+    arrival_times, is_synthetic, plot_record, record_or_synthetic, record_title, sumatra_event)
+from .inspection.disagreements import BORDER, annotated, pick_examples, plot_right
 from .labels.misfit import GRADE_COLORS
 from .labels.truth import STUDY_SUBSET, STUDY_TEST
 from .models.resnet import ResNet1d, count_weights, plot_architecture
 from .models.sensitivity import plot_by_epoch, plot_sensitivity
-from .inspection.disagreements import BORDER, annotated, pick_examples, plot_right
+from .pairs.plot import ROMAN, plot_pair
+from .pairs.schema import check_pairs
+from .pairs.store import atomic_path
 
 # %% ../nbs/10_figures.ipynb #a9aa26d0
 def figure_1(
@@ -62,6 +63,7 @@ def figure_2(
     per_class:int=2,  # pairs of each class
 )->tuple:             # the figure and its caption
     "Typical pairs with their labels"
+    import matplotlib.pyplot as plt
     chosen = typical_pairs(pairs, per_class)
     fig, axs = plt.subplots(4, per_class, figsize=(3.9*per_class, 5.6), sharex=True, squeeze=False, layout='constrained')
     for k, row in zip(chosen, axs):
@@ -103,7 +105,7 @@ def figure_4(
     curves = pd.concat([study_curves(study), history[history.axis.isin(axes)]], ignore_index=True)
     fig = plot_by_epoch(curves, ['split', *axes])
     n = {k: int(x.epoch.max()) for k, x in study.groupby('split', sort=False)}
-    return fig, (f"Accuracy on test pairs, its upper turning points, and cross-entropy (full: test; dashed: training) by epoch. Left: the study's experiment (`models/02_train`), {' and '.join(f'{v} epochs split by {k}' for k, v in n.items())}, one run each. Others: a sweep with "
+    return fig, (f"Accuracy on test pairs, its upper turning points, and cross-entropy (full: test; dashed: training) by epoch. Left: the study's experiment (`models/03_train`), {' and '.join(f'{v} epochs split by {k}' for k, v in n.items())}, one run each. Others: a sweep with "
                  f"{history.seed.nunique()} seeds, mean and range.")
 
 def figure_5(

@@ -12,7 +12,7 @@ from fwinb.earth.modes import synthesize, write_synthetics
 from fwinb.data.files import read_records, read_stations
 from fwinb.data.mock_fdsn import data_centre
 from fwinb.pairs.store import locked
-from fwinb.data.preprocess import preprocess_folder
+from fwinb.data.archive import preprocess_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT/'data/sample/raw'

@@ -34,17 +34,17 @@ def check_complete(folder, ledger, urls):
 
 FILLS = '''
 import resource, signal, sys
-from fwinb import client, download as d
+from fwinb.data import download as d, fdsn
 from obspy import UTCDateTime
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 def room(size): resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-bulk, metadata, run = client.PoliteClient.get_waveforms_bulk, client.PoliteClient.get_stations_bulk, d.MassDownloader.download
+bulk, metadata, run = fdsn.PoliteClient.get_waveforms_bulk, fdsn.PoliteClient.get_stations_bulk, d.MassDownloader.download
 def full_after(self, *args, **kwargs): bulk(self, *args, **kwargs); room(int(sys.argv[4]))
 def room_again(self, *args, **kwargs): room(resource.RLIM_INFINITY); return metadata(self, *args, **kwargs)
 def run_and_room(self, *args, **kwargs):
     try: return run(self, *args, **kwargs)
     finally: room(resource.RLIM_INFINITY)
-client.PoliteClient.get_waveforms_bulk, client.PoliteClient.get_stations_bulk, d.MassDownloader.download = full_after, room_again, run_and_room
+fdsn.PoliteClient.get_waveforms_bulk, fdsn.PoliteClient.get_stations_bulk, d.MassDownloader.download = full_after, room_again, run_and_room
 events = d.choose_events(d.get_events(sys.argv[2], None, None), UTCDateTime(0), UTCDateTime(4e9))[0][:1]
 d.download(events, sys.argv[3], [sys.argv[1]], d.DownloadRequest(networks=('SY',)), rate=1e4, threads=1)
 '''

@@ -9,7 +9,7 @@ from fwinb.data.fdsn import connect
 from fwinb.data.download import DownloadRequest, choose_events, download, get_events, is_done, question
 from fwinb.data.files import read_records
 from fwinb.data.mock_fdsn import data_centre
-from fwinb.data.preprocess import preprocess_folder
+from fwinb.data.archive import preprocess_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE, SYNT = ROOT/'data/sample/raw', ROOT/'data/sample/synt'

@@ -56,7 +56,9 @@ def test_no_progress(notebook):
 
 def test_parameters(numbered):
     cells = [c for c in read(numbered)['cells'] if 'parameters' in c['metadata'].get('tags', [])]
-    assert len(cells) == 1, f'{len(cells)} cells tagged `parameters`'
+    lane = numbered.parent.name == 'nbs'
+    assert len(cells) == 1 or not (lane or cells), f'{len(cells)} cells tagged `parameters`'
+    if not cells: return                                     # a library page may have none
     for s in ast.parse(text(cells[0]['source'])).body:
         line = ast.unparse(s)
         assert isinstance(s, (ast.Assign, ast.AnnAssign)) and s.value, f'not `name = literal`: {line}'
@@ -78,7 +80,8 @@ def stored(tree):
 def test_parameters_stay(numbered):
     "No cell after `parameters` overwrites one: the stage at the end would run with another value than papermill gave"
     cells = read(numbered)['cells']
-    where = next(i for i,c in enumerate(cells) if 'parameters' in c['metadata'].get('tags', []))
+    where = next((i for i,c in enumerate(cells) if 'parameters' in c['metadata'].get('tags', [])), None)
+    if where is None: return
     parameters = set(stored(ast.parse(text(cells[where]['source']))))
     for c in cells[where+1:]:
         if c['cell_type'] != 'code': continue

@@ -6,8 +6,8 @@
 __all__ = ['SEM_NAME', 'ASDF', 'RECORDS', 'ASDF_ENTRY', 'LEDGER', 'FACTS', 'read_sem_ascii', 'read_sac', 'open_asdf', 'read_asdf',
            'Synthetic', 'index_synthetics', 'load_synthetic', 'record_tag', 'index_asdf', 'index_records', 'Archive',
            'index_observed', 'index_archive', 'need_all', 'ledger_row', 'as_ledger', 'near_records', 'read_near',
-           'station_places', 'event_pairs', 'unused_rows', 'preprocess_folder', 'ledger_counts', 'need_pairs',
-           'plot_ledger']
+           'station_places', 'event_pairs', 'unrecorded_rows', 'unused_rows', 'preprocess_folder', 'ledger_counts',
+           'need_pairs', 'plot_ledger']
 
 # %% ../../nbs/data/06_archive.ipynb #14ea1473
 import re
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np, pandas as pd, xarray as xr
-import matplotlib.pyplot as plt
 from obspy import Inventory, Stream, Trace, UTCDateTime
 
 from .events import REASONS, Rejected, centroid, event_place, name_events, read_source, safe_name
@@ -376,7 +375,7 @@ def event_pairs(
     for _, sensor in near.groupby('sensor'):
         values, told = _sensor_pair(sensor, read, partial(_pair_row, find=find, source=source, inventory=archive.inventory, row=row, settings=settings))
         kept += values; rows += told
-    return kept, rows + _without_record(source, near, archive, row)
+    return kept, rows
 
 # %% ../../nbs/data/06_archive.ipynb #837be7c7
 def _sensor_pair(sensor, read, pair_row):
@@ -405,13 +404,19 @@ def _with_cause(e, cause):
     return e if cause is None or cause is e else Rejected(e.reason, f'{e.detail}; {cause.detail}', e.station, e.snr)
 
 # %% ../../nbs/data/06_archive.ipynb #42c881e2
-def _without_record(source, near, archive, row):
-    "Rows for the synthetics of an event at stations that recorded nothing"
-    recorded, rows = {s.rpartition('.')[0] for s in near.sensor}, []
+def unrecorded_rows(
+    name:str,         # of the event
+    event,            # obspy Event
+    archive:Archive,
+)->list:              # rows of the ledger
+    "Synthetics of an event at stations that recorded nothing"
+    try: source = read_source(event, name)
+    except Rejected: return []                # `event_pairs` says why
+    recorded, rows = {s.rpartition('.')[0] for s in near_records(archive.records, source.time).sensor}, []
     for code, candidates in sorted((archive.synthetics or {}).items()):
         if code in recorded or '.'.join(code.split('.')[::-1]) in recorded: continue
         own = [s for s in candidates if _names(s, source.name) or (s.start-1 <= source.time.timestamp <= s.end)]
-        if own: rows.append(row(code, Rejected('no record', 'no record overlaps the window'), [s.path for s in own]))
+        if own: rows.append(ledger_row(name, code, Rejected('no record', 'no record overlaps the window'), [s.path for s in own], archive.top))
     return rows
 
 def unused_rows(
@@ -445,7 +450,7 @@ def preprocess_folder(
     settings, kept, rows = dict(band=band, margin=margin, min_snr=min_snr), [], unused_rows(archive)
     for name, event in archive.events:
         more, told = event_pairs(name, event, archive, compute, **settings)
-        kept += more; rows += told
+        kept += more; rows += told + unrecorded_rows(name, event, archive)
     return pair_dataset(kept, origin, **settings), pd.DataFrame(rows, columns=LEDGER)
 
 # %% ../../nbs/data/06_archive.ipynb #9f477bfc
@@ -471,6 +476,7 @@ def plot_ledger(
     ax=None,   # axes to draw on
 ):             # the axes
     "Traces per reason, kept in black"
+    import matplotlib.pyplot as plt
     n = ledger_counts(ledger).traces[::-1]
     if ax is None: _, ax = plt.subplots(figsize=(5.5, .6+.24*len(n)), layout='constrained')
     bars = ax.barh(n.index, n.values, color=['black' if r == 'ok' else 'tab:red' for r in n.index], height=.7)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np, pandas as pd
-import matplotlib.pyplot as plt
 from fastcore.basics import patch
 from obspy import UTCDateTime
 from obspy.clients.fdsn.mass_downloader import GlobalDomain, MassDownloader, Restrictions
@@ -453,6 +452,7 @@ def plot_archive(
     ax=None,
 ):                        # the axes
     "Map of the events by depth, and of the stations with and without records"
+    import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(9, 4.4), dpi=72, layout='constrained')
     draw_coast(ax)
     got = ledger[ledger.status == 'fetched'].station.str.split('.').str[:2].str.join('.').value_counts()

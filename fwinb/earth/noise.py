@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np, obspy
-import matplotlib.pyplot as plt
 from obspy.io.sac.sacpz import attach_paz
 from obspy.signal.spectral_estimation import get_nhnm, get_nlnm
 from scipy.fft import irfft, next_fast_len, rfft
@@ -24,8 +23,8 @@ from scipy.ndimage import shift as spline_shift
 from scipy.signal import bilinear, lfilter
 
 from .modes import cosine_band
-from ..pairs.schema import RECORD_LENGTH
 from ..pairs.plot import length_unit
+from ..pairs.schema import RECORD_LENGTH
 from ..pairs.signal import BAND, trendless
 
 # %% ../../nbs/earth/03_noise.ipynb #f81cd3df
@@ -223,6 +222,7 @@ def plot_noise_psd(
     ax=None,             # axes to draw on
 ):                       # the axes
     "Noise spectra between the low- and the high-noise model"
+    import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(6, 3.6), layout='constrained')
     f = np.geomspace(.0025, .04, 200)
     for level in (0, *levels, 1):
@@ -523,6 +523,7 @@ def plot_defects(
     ncols:int=3,      # panels side by side
 ):                    # the figure
     "A clean record and what defects make of it; every panel has its own scale"
+    import matplotlib.pyplot as plt
     panels = {'clean': u, **spoiled}
     nrows = -(-len(panels)//ncols)
     fig, axs = plt.subplots(nrows, ncols, figsize=(2.5*ncols, .94*nrows+.4), sharex=True, squeeze=False, layout='constrained')

@@ -12,18 +12,18 @@ __all__ = ['POOR', 'POOR_FACTOR', 'EPOCH', 'NEAR', 'FAR', 'STATIONS_PER_EVENT', 
 from typing import NamedTuple
 
 import numpy as np, pandas as pd, xarray as xr
-import matplotlib.pyplot as plt
 from scipy.spatial.transform import Rotation
 from tqdm.auto import tqdm
 
-from .noise import (
-    apply_defect, defect_rates, draw_record_defects, draw_station_state, model_noise, recorded_noise, station_level)
-from ..pairs.schema import NPTS, build_pairs, path_geometry
-from ..pairs.store import atomic_path, check_target, open_pairs, pair_encoding, seal_store, share_path
-from ..pairs.plot import draw_coast
+from fwinb.earth.noise import (
+    apply_defect, defect_rates, draw_record_defects, draw_station_state, model_noise, recorded_noise,
+    station_level)
 from .structure import (
     FREQUENCY, LATITUDE, LONGITUDE, Basis, Earth, branch_seismograms, great_circle, harmonics, linear_effect,
     mode_basis, open_earth, path_average, perturb, random_earth, seeded)
+from ..pairs.plot import draw_coast
+from ..pairs.schema import NPTS, build_pairs, path_geometry
+from ..pairs.store import atomic_path, check_target, open_pairs, pair_encoding, seal_store, share_path
 
 # %% ../../nbs/earth/04_simulate.ipynb #b618f39a
 class Source(NamedTuple):
@@ -453,6 +453,7 @@ def plot_places(
     ax=None,
 ):              # the axes
     "Map of events (coloured by depth), stations and some of the paths"
+    import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(9, 4.4), dpi=72, layout='constrained')
     draw_coast(ax)
     some = pairs.isel(pair=np.linspace(0, pairs.sizes['pair']-1, min(paths, pairs.sizes['pair'])).astype(int))

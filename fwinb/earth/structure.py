@@ -17,19 +17,18 @@ from typing import NamedTuple
 from dataclasses import replace
 
 import numpy as np, pandas as pd, xarray as xr
-import matplotlib.pyplot as plt
 from scipy.interpolate import CubicSpline, RegularGridInterpolator
 from scipy.linalg import eigh
 from scipy.special import gammaln, lpmv
 from threadpoolctl import threadpool_limits
 
 from .modes import (
-    DEGREE, F_REF_MHZ, GRAVITATION, PREM, RADIUS, Medium, Modes, assemble, cached_arrays, cosine_band, element_rows,
-    excitation, gravity_at, is_fluid, medium, modes_of_degree, prem_modes, solid_stiffness)
-from ..pairs.store import atomic_path, share_path
+    DEGREE, F_REF_MHZ, GRAVITATION, PREM, RADIUS, Medium, Modes, assemble, cached_arrays, cosine_band,
+    element_rows, excitation, gravity_at, is_fluid, medium, modes_of_degree, prem_modes, solid_stiffness)
 from ..pairs.plot import draw_coast
 from ..pairs.schema import geocentric_latitude, sample_times
 from ..pairs.signal import BAND
+from ..pairs.store import atomic_path, share_path
 
 # %% ../../nbs/earth/02_structure.ipynb #bc5e45ef
 SOLID = ('lower_crust', 'middle_crust', 'upper_crust', 'hard_sediment', 'soft_sediment', 'ice') # layers of a type, upward
@@ -281,6 +280,7 @@ def plot_map(
     label='',            # of the colour bar
 ):                       # the axes
     "A global map, diverging about zero, with the coast where CRUST2.0's elevation is zero"
+    import matplotlib.pyplot as plt
     limit = limit or np.abs(values).max()
     image = ax.pcolormesh(LONGITUDE, LATITUDE, values, cmap='RdBu', vmin=-limit, vmax=limit, rasterized=True)
     draw_coast(ax)

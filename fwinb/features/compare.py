@@ -9,7 +9,6 @@ __all__ = ['BANDS', 'signal_to_noise', 'BandComparison', 'band_names', 'band_com
 from typing import NamedTuple
 
 import numpy as np
-import matplotlib.pyplot as plt
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from ..labels.correlation import amplitude_ratio, cross_correlation, row_energy, two_traces, unit_peak
@@ -106,6 +105,7 @@ def plot_bands(
     bands=BANDS, # edges of the bands, s, rising
 ):               # the figure
     "Observed (black) and synthetic (red), as they are and band by band, with what each band measures"
+    import matplotlib.pyplot as plt
     pair, dt = pair.compute(), RECORD_LENGTH/pair.sizes['time']
     w = pair.waveform.values.astype(float)
     c, b = cross_correlation(w[0], w[1], dt), band_comparison(w[0], w[1], dt, bands)

@@ -9,14 +9,12 @@ __all__ = ['GREAT_BAND', 'sumatra_event', 'station_place', 'edge_margin', 'in_ba
 
 # %% ../../nbs/features/04_record.ipynb #35681058
 import numpy as np, pandas as pd
-import matplotlib.pyplot as plt
 from obspy import Stream, UTCDateTime
 from obspy.clients.fdsn import Client
 from obspy.core.event import (
     Comment, Event, EventDescription, FocalMechanism, Magnitude, MomentTensor, Origin, ResourceIdentifier,
     SourceTimeFunction, Tensor)
 from obspy.signal.rotate import rotate2zne
-from obspy.taup import TauPyModel
 
 from ..data.events import moment_magnitude, read_source
 from ..data.preprocess import PAD, contiguous, displacement_response
@@ -165,6 +163,7 @@ def arrival_times(
     period:float=200.,                  # s, of the surface waves
 )->dict:                                # name -> s after the source; without P or S where no such ray arrives
     "When P, S, Love and Rayleigh waves come in PREM"
+    from obspy.taup import TauPyModel
     names = dict(P=('p P', 'Pdiff', 'PKIKP'), S=('s S', 'Sdiff', 'SKIKS'))            # upwards or downwards; beyond the shadow, what is next in the list
     rays = TauPyModel('prem').get_travel_times(depth_km, distance_deg, ' '.join(sum(names.values(), ())).split())
     first = {x: next((r.time for some in y for r in rays if r.name in some.split()), None) for x, y in names.items()}
@@ -189,8 +188,9 @@ def plot_record(
     zero,               # UTCDateTime where the time axis begins
     title:str='',
     marks:dict=None,    # name -> s after `zero`: arrivals to mark, those within the record
-)->plt.Figure:
+): # the figure
     "A three-component record: up, north and east above each other, on one scale"
+    import matplotlib.pyplot as plt
     fig, axs = plt.subplots(3, 1, figsize=(7.2, 4.6), sharex=True, sharey=True, layout='constrained')
     end = max(tr.stats.endtime for tr in st) - zero
     marks = {name: t for name, t in (marks or {}).items() if 0 <= t <= end}

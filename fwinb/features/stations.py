@@ -12,16 +12,16 @@ __all__ = ['SHARP', 'FACTS', 'APART', 'ALIKE', 'SIDE', 'RECORDS', 'CLEAR', 'MARG
 from pathlib import Path
 
 import numpy as np, pandas as pd
-import matplotlib.pyplot as plt
 from numpy.lib.stride_tricks import sliding_window_view
 from obspy import Stream, UTCDateTime
 from scipy.stats import binom
 
+from ..data.archive import index_archive
 from ..data.events import Rejected, centroid
 from ..data.files import read_records
 from ..data.preprocess import (
-    DEAD, FLAT, MARGIN, check_counts, contiguous, displacement_response, find_instrument, index_folder,
-    is_vertical, pieces, signal_to_noise, window_of)
+    DEAD, FLAT, MARGIN, check_counts, contiguous, displacement_response, find_instrument, is_vertical, pieces,
+    signal_to_noise, window_of)
 from .network_terms import event_order, event_station_terms
 from ..labels.correlation import amplitude_ratio, cross_correlation, trace_faults
 from ..pairs.plot import draw_coast
@@ -174,7 +174,7 @@ def check_records(
     "What is right and wrong with every raw record of a folder"
     folder = Path(folder)
     if not folder.is_dir(): raise FileNotFoundError(f'there is no folder {folder}')
-    records, inventory, events, bad = index_folder(folder, skip=(folder/'synt',))
+    _, records, inventory, events, bad, _ = index_archive(folder)
     records = records[[is_vertical(s) for s in records.station]]
     rows = [dict(event='', station='', remark=f'{e.reason}: {e.detail}', file=_name(path, folder)) for path, e in bad]
     for name, event in events:
@@ -412,6 +412,7 @@ def plot_history(
     ax=None,
 ):                    # the axes
     "Delays that are left for a station, event by event"
+    import matplotlib.pyplot as plt
     g = history[(history.station == station) & history.delay.notna()].sort_values('order')
     if not len(g): raise ValueError(f'no record of {station} has a delay')
     if ax is None: _, ax = plt.subplots(figsize=(7, 2.6), layout='constrained')
@@ -448,6 +449,7 @@ def plot_stations(
     ax=None,
 ):                        # the axes
     "Map of the stations, those that are suspect with the reason"
+    import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(9, 4.6), layout='constrained')
     draw_coast(ax)
     state, lon = station_state(report, min_records), (report.longitude.astype(float) + 180) % 360 - 180

@@ -12,21 +12,19 @@ __all__ = ['KINDS', 'BORDER', 'FLOOR', 'judged_pairs', 'kind_of', 'who_is_right'
 from typing import NamedTuple
 
 import numpy as np, pandas as pd
-import matplotlib.pyplot as plt
-from matplotlib.patches import Circle
 from scipy.fft import next_fast_len, rfft, rfftfreq
 from scipy.ndimage import map_coordinates
 
-from ..pairs.schema import RECORD_LENGTH, check_pairs, geocentric_latitude
-from ..pairs.plot import ROMAN, pair_title
 from ..earth.structure import crust_map, great_circle
 from ..features.compare import BANDS, band_names
 from ..labels.correlation import amplitude_ratio, trace_faults, two_traces
 from ..labels.misfit import GRADE_COLORS, plot_plane, plot_signals, tf_settings, add_misfit, tf_difference
-from ..pairs.bootstrap import bootstrap_events
 from ..labels.truth import with_grades
 from ..models.metrics import truth_class
 from ..models.pretrained import Model, load_model, predict
+from ..pairs.bootstrap import bootstrap_events
+from ..pairs.plot import ROMAN, pair_title
+from ..pairs.schema import RECORD_LENGTH, check_pairs, geocentric_latitude
 
 # %% ../../nbs/inspection/00_disagreements.ipynb #fd1548e5
 def judged_pairs(
@@ -226,6 +224,7 @@ def plot_spectra(
     bands=BANDS, # edges of the bands of the phase, s, rising
 ):               # the two axes
     "Amplitude spectra of observation (black) and synthetic (red), and the phase between them by band"
+    import matplotlib.pyplot as plt
     if axs is None: axs = plt.subplots(2, 1, figsize=(4, 4), sharex=True, height_ratios=[2, 1], layout='constrained')[1]
     w, dt = pair.waveform.values.astype(float), RECORD_LENGTH/pair.sizes['time']
     nfft = next_fast_len(2*w.shape[-1], real=True)
@@ -291,6 +290,8 @@ def plot_path(
     ax=None,  # axes to draw on
 ):            # the axes
     "The way from the event (star) to the station (triangle), seen from above its middle"
+    from matplotlib.patches import Circle
+    import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(2.6, 2.6), layout='constrained')
     names = 'event_latitude', 'event_longitude', 'station_latitude', 'station_longitude'
     ends = [float(pair[k]) for k in names]
@@ -321,6 +322,7 @@ def plot_opinions(
     ax=None,         # axes to draw on
 ):                   # the axes
     "Probabilities of the classes, with the misfit's class at the side"
+    import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(3.4, 1.6), layout='constrained')
     p = np.nan_to_num(pair.probability.values) if 'probability' in pair else np.zeros(4)
     y = np.arange(1, 5)
@@ -354,6 +356,7 @@ def compare_pair(
     figsize=(11, 7),     # inches
 ):                       # the figure
     "All that a person needs to see of a pair to give an annotation"
+    import matplotlib.pyplot as plt
     pair = pair.compute()
     fig = plt.figure(figsize=figsize)
     ax = {k: fig.add_axes(place) for k, place in _PLACES.items()}
@@ -432,6 +435,7 @@ def plot_right(
     by:str='truth',    # who chose them: 'truth' or 'annotation'
 ):                     # the figure
     "Examples in which the network is right and the misfit wrong: traces, spectra, opinions"
+    import matplotlib.pyplot as plt
     fig, axs = plt.subplots(len(rows), 3, figsize=(10, 2.9*len(rows)), width_ratios=[3.4, 1.45, 1.], squeeze=False, layout='constrained')
     for letter, ax, (i, row) in zip('abcdefgh', axs, rows.iterrows()):
         pair = pairs.isel(pair=i).compute()

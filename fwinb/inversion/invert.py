@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import joblib, numpy as np, pandas as pd, torch
-import matplotlib.pyplot as plt
 from scipy.optimize import minimize
 from scipy.stats import t as student
 
-from ..pairs.store import atomic_path
-from ..labels.correlation import cross_correlation
-from .membrane import NODES, Grid, make_grid, node_map, one_thread, plot_map, speed_map, waves
 from .experiment import DT, SyntheticExperiment, coverage, make_experiment, pair_table, synthetics
+from .membrane import NODES, Grid, make_grid, node_map, one_thread, plot_map, speed_map, waves
 from .selections import SELECTIONS, Look, Selection
+from ..labels.correlation import cross_correlation
+from ..pairs.store import atomic_path
 
 # %% ../../nbs/inversion/03_invert.ipynb #e6a24831
 ROUGH = .1       # weight of the roughness
@@ -284,6 +283,7 @@ def plot_study(
     plan:str,
 ):                         # the figure
     "Error, held-out misfit and share of the pairs by iteration: means over the experiments, and the error's range for three of them"
+    import matplotlib.pyplot as plt
     fig, axs = plt.subplots(1, 3, figsize=(10, 3.4), dpi=80, layout='constrained')
     h = history[(history.plan == plan) & history.selection.isin(STYLE)].assign(share=lambda t: 100*t.pairs/t.of)
     for name in [k for k in STYLE if k in set(h.selection)]:
@@ -304,6 +304,7 @@ def plot_maps(
     ncols:int=4,
 ):                       # the figure
     "The truth and what came out, in per cent; grey where the experiment could see nothing"
+    import matplotlib.pyplot as plt
     grid = make_grid()
     x, seen = grid.x, coverage(experiment, grid.x)
     maps = {'truth': experiment.true_map(x, x)} | {f"{k}: {map_scores(m, experiment, grid, bias, seen)['error']:.2f}": (1+bias)*(1+node_map(m, x)) - 1 for k, m in models.items()}

@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np, torch
-import matplotlib.pyplot as plt
 from scipy.interpolate import BSpline, RectBivariateSpline
 from threadpoolctl import threadpool_limits
 
@@ -210,6 +209,7 @@ def plot_map(
     ax=None,          # axes to draw on
 ):                    # the axes
     "A map of relative speed, with earthquakes and stations"
+    import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(4.6, 3.8), dpi=100, layout='constrained')
     image = ax.contourf(x, x, 100*np.asarray(change), np.linspace(-limit, limit, 17), cmap='RdBu', extend='both')
     for places, style in ((events, dict(marker='*', ms=11*size, mfc='black')), (stations, dict(marker='^', ms=5*size, mfc='white'))):

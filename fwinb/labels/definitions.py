@@ -10,7 +10,6 @@ __all__ = ['DEFINITIONS', 'UNITS', 'DEFAULT', 'GABOR', 'measure_definitions', 'r
 from time import process_time
 
 import numpy as np, pandas as pd
-import matplotlib.pyplot as plt
 
 from .misfit import PAPER_FRACTIONS, PAPER_THRESHOLDS, add_misfit, calibrate_thresholds, grade, tf_misfit
 from .truth import recall_at_precision, baseline_table
@@ -93,6 +92,7 @@ def plot_recall(
     ax=None,     # axes to draw on
 ):               # the axes
     "Recall of usable pairs by reading, with the intervals"
+    import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(6.4, 3.4), layout='constrained')
     names = list(dict.fromkeys(table.index.get_level_values(0)))
     styles = (('rad', 'sum', 'o', 'black'), ('half turns', 'sum', 's', '#0072b2'), ('rad', 'squares', '^', '#d55e00'), ('half turns', 'squares', 'v', '#cc79a7'))
@@ -129,6 +129,7 @@ def plot_population(
     fractions=PAPER_FRACTIONS,   # share of each class in the study
 ):                               # the figure
     "Cumulative distribution of the misfit under some readings beside the three points that the study states"
+    import matplotlib.pyplot as plt
     fig, axs = plt.subplots(1, 2, figsize=(9, 3.3), sharey=True, layout='constrained')
     colors, styles, wanted = ('black', '#0072b2', '#009e73', '#d55e00', '#cc79a7', '#56b4e9'), ('-', '--', '-.', ':', (0, (5, 1)), (0, (3, 1, 1, 1))), np.cumsum(fractions)[:3]
     for k, color, ls in zip(chosen, colors, styles):
@@ -164,6 +165,7 @@ def plot_identification(
     rise,      # of the study: upper end of Class III over that of Class I
 ):             # the figure
     "Distance to the study's shares and steepness of the distribution against noise, by reading"
+    import matplotlib.pyplot as plt
     fig, axs = plt.subplots(1, 2, figsize=(9, 3.6), layout='constrained')
     colors = dict(zip(found.index.unique('definition'), ('black', '#0072b2', '#009e73', '#d55e00')))
     for (name, unit, how), rows in found.groupby(level=[1, 2, 3], sort=False):

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np, pandas as pd, xarray as xr
-import matplotlib.pyplot as plt
 from threadpoolctl import ThreadpoolController
 
 from .correlation import cross_correlation, cycle_skip, dominant_period, trace_faults, two_traces
@@ -463,6 +462,7 @@ def plot_tf_misfit(
     thresholds=PAPER_THRESHOLDS, # for the class in the title, if the pair has none yet
 ):                         # the figure
     "Both signals, their envelope difference above and their phase difference below, with marginals"
+    import matplotlib.pyplot as plt
     pair, dt = pair.compute(), RECORD_LENGTH/pair.sizes['time']
     (obs, syn), (how, unit) = pair.waveform.values, tf_settings(pair.attrs, pair.sizes['time'], dt, grid, s)
     d, m = tf_difference(obs, syn, dt, **how), tf_misfit(obs, syn, dt, phase_unit=unit, **how)
@@ -517,6 +517,7 @@ def plot_grades(
     ax=None, # axes to draw on
 ):           # the axes
     "How the misfits are distributed, coloured by class, with the thresholds"
+    import matplotlib.pyplot as plt
     check_pairs(pairs, need=['misfit', 'grade'], waveforms=False)
     if ax is None: _, ax = plt.subplots(figsize=(6.4, 2.6), layout='constrained')
     m, g = pairs.misfit.values, pairs.grade.values

@@ -10,8 +10,6 @@ __all__ = ['TRUTH', 'STUDY_PAIRS', 'STUDY_SUBSET', 'STUDY_TEST', 'MISFIT_END', '
 
 # %% ../../nbs/labels/03_truth.ipynb #f27a0ab3
 import numpy as np, pandas as pd
-import matplotlib.pyplot as plt
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from .correlation import amplitude_ratio, trace_faults
 from .misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds, grade
@@ -209,6 +207,7 @@ def baseline_table(
     seed:int=0,
 )->pd.DataFrame:           # a row per selector; rules keep their own precision
     "Recall at a given precision, with its interval, beside the areas under the curves"
+    from sklearn.metrics import average_precision_score, roc_auc_score
     usable, rows = np.asarray(usable, bool), {}
     for k, s in scores.items():
         f = lambda s, u: recall_at_precision(s, u, precision)[0]
@@ -230,6 +229,7 @@ def plot_gallery(
     ncols:int=3, # of each class
 ):               # the figure
     "Random pairs of each class with their truth: observed black, synthetic red"
+    import matplotlib.pyplot as plt
     rng = np.random.default_rng(seed)
     fig, axs = plt.subplots(4, ncols, figsize=(3.9*ncols, 7.6), sharex=True, squeeze=False, dpi=72, layout='constrained')
     for k, row in enumerate(axs, 1):
@@ -261,6 +261,7 @@ def plot_distributions(
     pairs, # Dataset of simulated, graded pairs
 ):         # the figure
     "Lag, correlation, signal-to-noise ratio and misfit of usable and other pairs"
+    import matplotlib.pyplot as plt
     fig, axs = plt.subplots(2, 2, figsize=(8, 5), layout='constrained')
     far, top = np.nanmax(np.abs(pairs.lag.values)), np.nanmax(np.where(np.isfinite(pairs.snr.values), pairs.snr.values, np.nan), initial=10)
     all_bins = np.linspace(-far, far, 61), np.linspace(-.2, 1, 41), np.logspace(-1, np.log10(top), 41), np.linspace(0, MISFIT_END, 41)
@@ -285,6 +286,7 @@ def plot_agreement(
     ax=None,    # axes to draw on
 ):              # the axes
     "Misfit against truth, with the thresholds of both"
+    import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(5.6, 4), layout='constrained')
     limit = pairs.attrs.get('usable_threshold', .7) if limit is None else limit
     broken = pairs.defect.values != 'none'
@@ -308,6 +310,8 @@ def plot_roc(
     ax=None, # axes to draw on
 ):           # the axes
     "Hit rate against false-alarm rate: scores as curves, rules as points, chance as a line"
+    import matplotlib.pyplot as plt
+    from sklearn.metrics import roc_curve
     if ax is None: _, ax = plt.subplots(figsize=(4.2, 4), layout='constrained')
     for (k, (s, u)), (color, ls) in zip(scores.items(), SELECTOR_STYLE):
         ok = np.isfinite(s)
@@ -325,6 +329,8 @@ def plot_precision(
     ax=None,       # axes to draw on
 ):                 # the axes
     "Precision against recall: scores as curves, rules as points"
+    import matplotlib.pyplot as plt
+    from sklearn.metrics import precision_recall_curve
     if ax is None: _, ax = plt.subplots(figsize=(4.2, 4), layout='constrained')
     for (k, (s, u)), (color, ls) in zip(scores.items(), SELECTOR_STYLE):
         ok = np.isfinite(s)

@@ -10,12 +10,9 @@ __all__ = ['ARCHITECTURES', 'decimate', 'network_input', 'Conv', 'Norm', 'channe
 # %% ../../nbs/models/00_resnet.ipynb #e6c00da1
 from copy import deepcopy
 
-import numpy as np, torch
-import matplotlib.pyplot as plt
-from matplotlib.patches import FancyBboxPatch
+import numpy as np, torch, torch.nn.functional as F
 from scipy.fft import irfft, rfft
 from torch import nn
-import torch.nn.functional as F
 
 from ..pairs.schema import NPTS, RECORD_LENGTH, check_pairs, pair_name
 
@@ -180,6 +177,7 @@ _STEP, _PITCH = .28, 1.25   # between boxes, between rows
 
 def _draw_row(ax, y, boxes):
     "Boxes from left to right with arrows between them; returns where the row ends"
+    from matplotlib.patches import FancyBboxPatch
     x = 0
     for text, color, width in boxes:
         ax.annotate('', (x+_STEP, y), (x, y), arrowprops=dict(arrowstyle='-|>', lw=.8, color='black', shrinkA=0, shrinkB=0, mutation_scale=7))
@@ -206,6 +204,7 @@ def plot_architecture(
     ax=None,         # axes to draw on
 ):                   # the axes
     "The network's layers as boxes, a row per residual block, drawn from its modules"
+    import matplotlib.pyplot as plt
     rows = _rows(model.features)
     if ax is None: _, ax = plt.subplots(figsize=(9.5, .9*_PITCH*(len(rows)+1.3)), dpi=72, layout='constrained')
     channels, y, end = model.arguments['c_in'], 0, 0

@@ -9,7 +9,6 @@ __all__ = ['ROMAN', 'UNITS', 'draw_coast', 'length_unit', 'plot_pair', 'pair_tit
 from pathlib import Path
 
 import numpy as np
-import matplotlib.pyplot as plt
 
 from .schema import CLASSES, RECORD_LENGTH
 from .store import atomic_path, share_path
@@ -41,6 +40,7 @@ def plot_pair(
     labels=True,  # name the axes and the traces
 ):                # the axes
     "Observed (black) over synthetic (red), with who, where and which class"
+    import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(8, 2.2), layout='constrained')
     w = np.nan_to_num(pair.waveform.values)
     scale, unit = length_unit(np.abs(w).max())
@@ -72,6 +72,7 @@ def plot_pairs(
     ncols:int=2,    # panels side by side
 ):                  # the figure
     "A gallery of pairs with their grades"
+    import matplotlib.pyplot as plt
     pairs = pairs.isel(pair=slice(n))
     k = pairs.sizes['pair']
     if k == 0: raise ValueError('there is no pair to plot')

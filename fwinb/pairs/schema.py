@@ -19,7 +19,7 @@ NPTS = 1024                             # samples in a trace
 TRACES = ('obs', 'syn')                 # order along `trace`
 TENSOR = ('rr', 'tt', 'pp', 'rt', 'rp', 'tp') # order along `component`: r up, theta south, phi east
 CLASSES = ('I', 'II', 'III', 'IV')      # order along `category`; grade 1 is Class I
-FORMAT = 'fwinb pairs 1'                # how a store says that it is ours
+FORMAT = 'fwinb pairs 2'                # how a store says that it is ours; the number rises with the names of variables
 
 # %% ../../nbs/pairs/00_schema.ipynb #ff0d39b6
 class Variable(NamedTuple):

@@ -106,7 +106,9 @@ def open_pairs(
     chunks = {} if (find_spec('dask') is not None if dask is None else dask) else None
     try: ds = xr.open_dataset(str(path), engine='zarr', consolidated=False, chunks=chunks, cache=False) # a `str`: Dask would name the waveforms after `repr(path)`, which fastcore changes
     except Exception as e: raise ValueError(f'{path} cannot be read as Zarr: {type(e).__name__}: {e}') from e
-    if ds.attrs.get('format') != FORMAT: raise ValueError(f"{path} is not a store of pairs: its format is {ds.attrs.get('format')!r}, not {FORMAT!r}")
+    form = str(ds.attrs.get('format'))
+    if form != FORMAT and form.startswith('fwinb pairs'): raise ValueError(f'{path} is of the older format {form!r}, not {FORMAT!r}: make it again from its raw data or its seed')
+    if form != FORMAT: raise ValueError(f'{path} is not a store of pairs: its format is {form!r}, not {FORMAT!r}')
     said, found = (ds.attrs.pop('store_files', None), ds.attrs.pop('store_bytes', None)), _count_files(path)
     if said != found: raise ValueError(f'{path} is truncated or was changed by hand: {found[0]} files with {found[1]} bytes, '
                                        f'but it was written with {said[0]} files and {said[1]} bytes')

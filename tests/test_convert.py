@@ -5,13 +5,13 @@ import numpy as np, obspy, pytest, xarray as xr
 from obspy import Catalog, Trace, UTCDateTime
 from obspy.core.event import Event, EventDescription, FocalMechanism, MomentTensor, Origin, SourceTimeFunction, Tensor
 
-from fwinb import exchange
+from fwinb.data import convert
 from fwinb.data.events import Rejected, centroid, half_duration, read_source
 from fwinb.data.convert import (
     export_asdf, fetch_syngine, hypocentre, import_obspydmt, known_stations, station_places, take_stations,
     write_specfem)
 from fwinb.data.files import read_events, read_records, read_stations
-from fwinb.data.preprocess import preprocess_folder
+from fwinb.data.archive import preprocess_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE, SYNT = ROOT/'data/sample/raw', ROOT/'data/sample/synt'
@@ -149,7 +149,7 @@ def test_disk_full_then_again(tmp_path, inventory, monkeypatch):
         copies.append(b)
         if len(copies) == 4: Path(b).write_bytes(b'half'); raise OSError(errno.ENOSPC, 'disk full')
         return real(a, b)
-    monkeypatch.setattr(exchange.shutil, 'copyfile', fails)
+    monkeypatch.setattr(convert.shutil, 'copyfile', fails)
     with pytest.raises(OSError, match='disk full'): import_obspydmt(source, tmp_path/'raw')
     assert not [p for p in (tmp_path/'raw').rglob('*') if p.is_file() and (p.name.startswith('.') or p.read_bytes() == b'half')]
     import_obspydmt(source, tmp_path/'raw')

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ENGINES', 'STYLE', 'PACKAGES', 'Stage', 'notebook_parameters', 'load_preset', 'imported_modules', 'stage_inputs',
            'stage_key', 'output_list', 'finished', 'is_fresh', 'StageFailed', 'run_stage', 'last_words', 'run_report',
-           'abridge', 'without_bars', 'math_as_html', 'write_report', 'software_versions', 'main']
+           'abridge', 'without_bars', 'math_as_html', 'write_report', 'software_versions']
 
 # %% ../nbs/report/00_report.ipynb #e2ca47b6
 import argparse, ast, difflib, hashlib, html, json, os, platform, re, shutil, subprocess, sys, tempfile, time
@@ -338,22 +338,3 @@ def software_versions(
     in_clone = (top/'settings.ini').is_file() and shutil.which('git')
     commit = (git('rev-parse', '--short=12', '--verify', '-q', 'HEAD') + ('+changes' if git('status', '--porcelain', '-uno') else '')) if in_clone else ''
     return dict(python=platform.python_version(), platform=platform.platform(), commit=commit or 'none', **{p: metadata.version(p) for p in PACKAGES})
-
-# %% ../nbs/report/00_report.ipynb #be7036f5
-def main(
-    args=None, # command line; None: the process's own
-)->int:        # exit status: 0 well, 1 a stage failed, 2 the command is wrong, 130 interrupted
-    "fwinb-report: run the stages and write one report"
-    p = argparse.ArgumentParser('fwinb-report', description='Run the stages of a preset with papermill and write OUT/report.html. Fresh stages are skipped.')
-    p.add_argument('preset', help="'quick', 'paper', or a YAML file with a list of stages")
-    p.add_argument('--out', required=True, help='folder of the run, such as runs/quick')
-    p.add_argument('--data', help='folder with miniSEED, StationXML and QuakeML (and synthetics in synt); default: the sample')
-    p.add_argument('--from', dest='start', metavar='STAGE', help='run this stage and all that follow even if they are fresh')
-    a = p.parse_args(args)
-    say = lambda line: print(line, flush=True)
-    try: path = run_report(a.preset, a.out, a.data, a.start, say)
-    except (ValueError, FileNotFoundError, yaml.YAMLError) as e: print(f'fwinb-report: {e}', file=sys.stderr); return 2
-    except StageFailed as e: print(f'fwinb-report: {e}\n  after the cause is mended, the same command goes on from there', file=sys.stderr); return 1
-    except KeyboardInterrupt: print('fwinb-report: interrupted; finished stages are kept, the same command goes on from there', file=sys.stderr); return 130
-    say(f'report: {path}')
-    return 0

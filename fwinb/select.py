@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PAGE', 'EventFailed', 'describe_event', 'describe_block', 'refusal', 'decide_pairs', 'join_ledger', 'plan_tasks',
-           'select', 'stations_folder', 'station_lines', 'write_selection', 'summary', 'main']
+           'select', 'stations_folder', 'station_lines', 'write_selection', 'summary']
 
 # %% ../nbs/06_select.ipynb #5139b8df
-import argparse, re, sys
+import re
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -199,36 +199,3 @@ def summary(
         why = table.reason[table.decision == decision].value_counts()
         if len(why): lines.append(f'  {word}: ' + ', '.join(f'{k} {v}' for k, v in why.items()))
     return '\n'.join(lines)
-
-# %% ../nbs/06_select.ipynb #b1ef6b32
-def _parser():
-    p = argparse.ArgumentParser('fwinb-select', description='Which seismograms may enter an inversion? Writes a table with a row per trace, and beside it the accepted stations of each event.')
-    p.add_argument('obs', help='folder or file of records (miniSEED, SAC, ASDF) with StationXML and QuakeML; or a store of pairs (.zarr)')
-    p.add_argument('syn', nargs='?', help='folder or file of synthetics (SAC, miniSEED, ASDF, SPECFEM text); default: PREM, made from the moment tensors')
-    p.add_argument('--out', required=True, help='the table, such as selection.csv')
-    p.add_argument('--events', nargs='+', default=[], metavar='FILE', help='QuakeML, CMTSOLUTION, ndk, if OBS holds no events')
-    p.add_argument('--inventory', nargs='+', default=[], metavar='FILE', help='StationXML, if OBS holds none')
-    p.add_argument('--model', default='usable', help="'usable' (default), 'paper', or a path")
-    how = p.add_mutually_exclusive_group()
-    how.add_argument('--precision', type=float, default=.95, help='share of the accepted traces that shall be usable (default .95)')
-    how.add_argument('--threshold', type=float, help='accept from this probability on')
-    p.add_argument('--workers', type=int, default=1, help='processes (default 1)')
-    return p
-
-# %% ../nbs/06_select.ipynb #887b9dc1
-def main(
-    args=None, # command line; None: the process's own
-)->int:        # exit status: 0 well, 1 something failed or there was no pair, 2 the command is wrong, 130 interrupted
-    "fwinb-select: an answer for every trace"
-    a = _parser().parse_args(args)
-    fail = lambda text, status: print(f'fwinb-select: {text}', file=sys.stderr) or status
-    try:
-        skip = [stations_folder(a.out)]
-        table = select(a.obs, a.syn, a.events, a.inventory, a.model, a.precision, a.threshold, a.workers, sys.stderr.isatty(), skip)
-    except (EventFailed, WorkerLost) as e: return fail(e, 1)
-    except (ValueError, OSError, ImportError) as e: return fail(e, 2)
-    except KeyboardInterrupt: return fail('interrupted; nothing was written', 130)
-    try: folder = write_selection(table, a.out)
-    except (ValueError, OSError) as e: return fail(f'the table could not be written: {e}', 1)
-    print(summary(table), f'table: {a.out}; stations: {folder}', sep='\n', flush=True)
-    return 0 if (table.decision != 'dropped').any() else fail('not a single pair: the column `reason` says why', 1)

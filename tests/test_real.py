@@ -7,7 +7,8 @@ from obspy import UTCDateTime
 from fwinb.data.files import read_events, read_records
 from fwinb.data.mock_fdsn import data_centre
 from fwinb.pairs.store import open_pairs, walk_files
-from fwinb.report import load_preset, main
+from fwinb.commands import report_main as main
+from fwinb.report import load_preset
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT/'data/sample/raw'

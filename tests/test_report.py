@@ -21,7 +21,7 @@ def folder(tmp_path):
     return tmp_path
 
 def start(folder, out='run'):
-    return subprocess.Popen([sys.executable, '-c', 'import sys; from fwinb.report import main; sys.exit(main())', 'p.yml', '--out', out], cwd=folder,
+    return subprocess.Popen([sys.executable, '-c', 'import sys; from fwinb.commands import report_main as main; sys.exit(main())', 'p.yml', '--out', out], cwd=folder,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 @pytest.mark.parametrize('sig', [signal.SIGINT, signal.SIGKILL], ids=['ctrl-c', 'kill -9'])

@@ -7,7 +7,8 @@ pytest.importorskip('fwinb.models.pretrained')
 from fwinb.earth.modes import prem_modes
 from fwinb.data.events import safe_name
 from fwinb.pairs.store import open_pairs, share_path
-from fwinb.select import main, select
+from fwinb.commands import select_main as main
+from fwinb.select import select
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE, SYNT = ROOT/'data/sample/raw', ROOT/'data/sample/synt'
@@ -251,7 +252,7 @@ def test_again_inside_of_obs(few, monkeypatch):
 # kills
 
 HALF = """import os, signal, sys, pandas as pd
-from fwinb.select import main
+from fwinb.commands import select_main as main
 def half(self, path, **kw): open(path, 'w').write('event,sta'); os.kill(os.getpid(), signal.SIG{})
 pd.DataFrame.to_csv = half
 sys.exit(main())"""
@@ -267,8 +268,8 @@ def test_killed(few, tmp_path, old):
     assert main([str(few), '--out', str(out)]) == 0 and len(pd.read_csv(out)) == 6
 
 def test_interrupted(few, tmp_path):
-    wait = ("import sys, time\nfrom pathlib import Path\nimport fwinb.select as s\n"
-            "def run_tasks(*a): Path('started').touch(); time.sleep(60)\ns.run_tasks = run_tasks\nsys.exit(s.main())")
+    wait = ("import sys, time\nfrom pathlib import Path\nimport fwinb.select as s\nfrom fwinb.commands import select_main\n"
+            "def run_tasks(*a): Path('started').touch(); time.sleep(60)\ns.run_tasks = run_tasks\nsys.exit(select_main())")
     p = subprocess.Popen([sys.executable, '-c', wait, few, '--out', 's.csv'], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))   # a test run in the background ignores it, and so would its children
     while not (tmp_path/'started').exists():

@@ -75,9 +75,13 @@ def check_target(
 )->Path:  # `path`, if nothing is there, or an empty folder, or an older store of pairs
     "Refuse to replace what is not ours"
     path = Path(path)
-    ours = path.is_dir() and (not any(path.iterdir()) or ((root := path/'zarr.json').is_file() and json.loads(root.read_text()).get('attributes', {}).get('format') == FORMAT))
-    if path.exists() and not ours: raise ValueError(f'{path} is there already and is not a store of pairs: it will not be replaced')
+    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or _stored_format(path).startswith('fwinb pairs'))): raise ValueError(f'{path} is there already and is not a store of pairs: it will not be replaced')
     return path
+
+def _stored_format(path):
+    "What a Zarr store calls itself"
+    root = Path(path)/'zarr.json'
+    return str(json.loads(root.read_text(encoding='utf-8')).get('attributes', {}).get('format')) if root.is_file() else ''
 
 def seal_store(
     path, # a Zarr store whose files are all written

@@ -10,7 +10,7 @@ THREADS     := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 ENV         := $(THREADS) MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help venv report figures paper test test-slow lab bench sample weights readme export check clean
+.PHONY: help venv report full figures paper test test-slow lab docs bench sample weights readme export check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' $(MAKEFILE_LIST) | while read t d; do printf '  %-10s %s\n' "$$t" "$$d"; done
@@ -23,11 +23,14 @@ $(STAMP): settings.ini setup.py constraints.txt
 	       echo "Name another one: make PYTHON=python$(NEEDS) $(MAKECMDGOALS)"; exit 1; }
 	test -e $@ || $(PYTHON) -m venv --clear .venv  # no stamp: a build that broke half-way
 	rm -f $@
-	$(BIN)/python -m pip install --quiet $(addprefix -c ,$(CONSTRAINTS)) -e '.[all,dev]'
+	$(BIN)/python -m pip install --quiet $(addprefix -c ,$(CONSTRAINTS)) -e '.[all,dev,docs]'
 	touch $@
 
-report: $(STAMP) ## every stage on the sample data -> runs/quick
+report: $(STAMP) ## the ten lane notebooks on the sample -> runs/quick/report.html
 	$(THREADS) $(BIN)/fwinb-report quick --out runs/quick
+
+full: $(STAMP) ## every stage with a page of its own, at a reduced size -> runs/full
+	$(THREADS) $(BIN)/fwinb-report full --out runs/full
 
 # The figures of a run, their captions and what they were made with -> figures/
 KEEP_FIGURES = cp runs/$@/figures/figures/fig*.* runs/$@/figures/captions.md runs/$@/versions.json figures/
@@ -48,6 +51,9 @@ test-slow: $(STAMP) ## the same with the cells marked `#| slow`
 
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab nbs
+
+docs: $(STAMP) ## the site, without a network -> docs/_build/html/index.html
+	$(ENV) $(BIN)/python docs/build.py
 
 bench: $(STAMP) ## time what bench/ holds (more than an hour, 8 GB of disk)
 	@set -e; found=; for f in bench/*.py; do test -e "$$f" || continue; found=1; echo "== $$f"; $(BIN)/python "$$f"; done; \
@@ -81,5 +87,6 @@ check: export ## fail unless modules and clean notebooks are what is committed
 	  echo "Edit the notebook, not the module; run 'make export'; commit notebook and module together."; exit 1; fi
 
 clean: ## remove .venv, builds and caches; runs/ stays
-	rm -rf .venv build dist *.egg-info fwinb/_share _proc _docs README_files .pytest_cache nbs/_artefacts
+	rm -rf .venv build dist *.egg-info fwinb/_share docs/_src docs/_build README_files .pytest_cache
+	find nbs -depth -name _artefacts -exec rm -rf {} +
 	find nbs fwinb tests -depth \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +

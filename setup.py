@@ -1,5 +1,5 @@
 "Builds from settings.ini; pyproject.toml holds only what pip and nbdev look for there."
-import shutil
+import os, shutil
 from configparser import ConfigParser
 from pathlib import Path
 from setuptools import find_packages, setup
@@ -13,14 +13,25 @@ cfg = ini['DEFAULT']
 def lines(key): return [l.strip() for l in cfg.get(key, '').splitlines() if l.strip()]
 
 extras = {k.removesuffix('_requirements'): lines(k) for k in cfg if k.endswith('_requirements')}
-extras['all'] = sorted({r for k,v in extras.items() if k not in ('dev', 'gpus') for r in v})
+extras['all'] = sorted({r for k,v in extras.items() if k not in ('dev', 'docs', 'gpus') for r in v})
 
-quarto = {'_quarto.yml', 'nbdev.yml', 'sidebar.yml'}  # of the documentation, not report presets
+PARTS = 'sample', 'facts', 'weights', 'sensitivity', 'supervision', 'inversion', 'results'   # folders of data/ that the pages read
 
 def shared():
-    "What a run needs beside the modules: notebooks, report presets, sample data, facts."
-    yield from (p for e in ('ipynb', 'yml') for p in root.glob(f'nbs/[!_.]*.{e}') if p.name not in quarto)
-    yield from (p for part in ('sample', 'facts', 'weights', 'sensitivity', 'teachers', 'inversion') for p in root.glob(f'data/{part}/**/*') if p.is_file())
+    "What a run needs beside the modules: notebooks, report presets, sample data, facts, committed tables."
+    for ending in ('ipynb', 'yml'):
+        yield from (p for p in root.glob(f'nbs/**/[!_.]*.{ending}') if not any(d.startswith(('_', '.')) for d in p.relative_to(root).parts))
+    for part in PARTS: yield from (p for p in root.glob(f'data/{part}/**/*') if p.is_file())
+
+def repository():
+    "Address of the repository, if it is known"
+    server, name = os.environ.get('GITHUB_SERVER_URL'), os.environ.get('GITHUB_REPOSITORY')
+    return cfg.get('repository', '') or (f'{server}/{name}' if server and name else '')
+
+def project_urls():
+    "Links of the page on PyPI"
+    url = repository()
+    return dict(Source=url, Issues=f'{url}/issues', Changelog=f'{url}/blob/main/CHANGELOG.md') if url else {}
 
 class BuildPy(build_py):
     "Put `shared()` under `fwinb/_share`, so that `../data/sample` seen from `nbs` holds in a wheel too."
@@ -40,7 +51,7 @@ setup(
     license_expression=cfg['license'], keywords=cfg['keywords'].split(), classifiers=lines('classifiers'),
     long_description=readme.read_text(encoding='utf-8') if readme.exists() else '',
     long_description_content_type='text/markdown',
-    python_requires='>=' + cfg['min_python'], install_requires=lines('requirements'), extras_require=extras,
+    project_urls=project_urls(), python_requires='>=' + cfg['min_python'], install_requires=lines('requirements'), extras_require=extras,
     packages=find_packages(include=['fwinb', 'fwinb.*']), zip_safe=False, cmdclass={'build_py': BuildPy},
     entry_points={'console_scripts': lines('console_scripts'), 'nbdev': ['fwinb=fwinb._modidx:d']},
 )

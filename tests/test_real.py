@@ -32,7 +32,7 @@ def serve_sample(folder, years=18):
 
 def preset_for(centre, folder):
     "real.yml with this machine for a data centre; nothing else is changed"
-    preset = yaml.safe_load((ROOT/'nbs/report/real.yml').read_text())
+    preset = yaml.safe_load((ROOT/'nbs/commands/real.yml').read_text())
     download = preset['stages'][0]
     assert download['notebook'] == 'data/04_download.ipynb'
     download['parameters'] |= dict(providers=[centre.url], catalogue=centre.url, rate=200.)

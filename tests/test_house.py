@@ -1,5 +1,5 @@
 "What holds of the repository itself: version, modules, notebooks, sizes."
-import ast, json, re, subprocess
+import ast, json, re, subprocess, sys
 from configparser import ConfigParser
 import pytest
 
@@ -87,3 +87,90 @@ def test_parameters_stay(numbered):
         if c['cell_type'] != 'code': continue
         source = ''.join(f'{"#" if line.lstrip()[:1] in "%!" else ""}{line}\n' for line in text(c['source']).splitlines() if line.strip())
         assert not (lost := parameters & set(stored(ast.parse(source)))), f'{sorted(lost)} overwritten in: {source[:200]}'
+
+# rooms: what a package may import (itself aside); the commands at the top may import all of them
+
+ROOMS = dict(
+    pairs=[], data=['pairs'], earth=['pairs', 'data.events'], labels=['pairs', 'earth'],
+    features=['pairs', 'data', 'earth', 'labels'], models=['pairs', 'data', 'earth', 'labels', 'features'],
+    inspection=['pairs', 'data', 'earth', 'labels', 'features', 'models'],
+    inversion=['pairs', 'data', 'earth', 'labels', 'features', 'models', 'inspection'])
+TOP = {'select', 'report', 'figures', 'commands'}
+
+def modules(root):
+    "Dotted name -> syntax tree of every module"
+    paths = [p for p in root.glob('fwinb/**/[!_]*.py') if '_share' not in p.parts]
+    return {'.'.join(p.relative_to(root/'fwinb').with_suffix('').parts): ast.parse(p.read_text(encoding='utf-8')) for p in paths}
+
+def own_imports(name, tree):
+    "(module of fwinb, imported name) of every import in a module"
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom): continue
+        if node.level:
+            base = ['fwinb', *name.split('.')][:-node.level]
+            module = '.'.join([*base, *([node.module] if node.module else [])])
+        else: module = node.module
+        if module.split('.')[0] == 'fwinb': yield from ((module.removeprefix('fwinb').lstrip('.'), a.name) for a in node.names)
+
+def test_rooms(root):
+    found = modules(root)
+    assert {n.split('.')[0] for n in found} == set(ROOMS) | TOP
+    for name, tree in found.items():
+        room = name.split('.')[0]
+        for module, _ in own_imports(name, tree):
+            other = module.split('.')[0]
+            if room in TOP or not module or other == room: continue
+            assert other in ROOMS.get(room) or module in ROOMS[room], f'{name} imports {module}: against the table of rooms'
+
+def test_no_private_imports(root):
+    for name, tree in modules(root).items():
+        for module, what in own_imports(name, tree):
+            assert not what.startswith('_') or what == '__version__', f'{name} imports {what} of {module}'
+
+def exported(path):
+    "Module that a notebook exports, or ''"
+    found = re.search(r'default_exp (\S+)', '\n'.join(text(c['source']) for c in read(path)['cells'] if c['cell_type'] == 'code'))
+    return found[1] if found else ''
+
+def test_order(root, numbered):
+    "A page comes after the pages of its folder whose modules it imports"
+    number = {exported(p): p.stem for p in numbered.parent.glob('[0-9]*.ipynb')}
+    code = '\n'.join(text(c['source']) for c in read(numbered)['cells'] if c['cell_type'] == 'code')
+    for module in re.findall(r'^\s*from fwinb\.([\w.]+) import', code, re.M):
+        if module in number and module != exported(numbered):
+            assert number[module][:2] < numbered.stem[:2], f'{numbered.stem} imports {module} of {number[module]}'
+
+def test_lines(notebook):
+    "Code is up to 120 characters wide, and a cell at most 40 lines long"
+    for c in read(notebook)['cells']:
+        if c['cell_type'] != 'code': continue
+        lines = text(c['source']).splitlines()
+        assert len(lines) <= 40, f'{len(lines)} lines: {lines[1][:80]}'
+        assert not (wide := [l for l in lines if len(l) > 120]), f'{len(wide)} wide lines, the first: {wide[0][:160]}'
+
+def test_lane(root):
+    "The lane: in order, short, and with a picture within the first ten cells"
+    lane = sorted(p for p in root.glob('nbs/[0-9]*.ipynb'))
+    names = '00_tour 01_download 02_preprocess 03_simulate 04_misfit 05_resnet 06_select 07_sensitivity 08_inspect 09_invert 10_figures'
+    assert [p.stem for p in lane] == names.split()
+    for p in lane:
+        cells = read(p)['cells']
+        assert len(cells) <= 45, f'{p.stem} has {len(cells)} cells'
+        assert [o for c in cells[:10] for o in c.get('outputs', []) if 'image/png' in o.get('data', {})], f'{p.stem}: no picture in its first ten cells'
+        for c in cells:
+            if c['cell_type'] == 'code': assert len(text(c['source']).splitlines()) <= 20, f"{p.stem}: {text(c['source'])[:80]}"
+
+def test_first_screen(root):
+    "README is at most 8 kB; its figure at most 600 pixels high"
+    assert len((root/'README.md').read_bytes()) <= 8000
+    head = (root/'figures/readme_pair.png').read_bytes()[:24]
+    assert int.from_bytes(head[20:24], 'big') <= 600
+
+def test_light():
+    "What a cluster node needs: selecting imports no notebook, no training and no Dask; --help imports nothing heavy at all"
+    code = "import sys; import {}; print([m for m in {} if m in sys.modules])"
+    run = lambda module, names: subprocess.run([sys.executable, '-c', code.format(module, names)], capture_output=True, text=True, check=True).stdout.strip()
+    heavy = ['fastai', 'sklearn', 'IPython', 'ipywidgets', 'papermill', 'nbformat', 'jupyterlab', 'dask', 'yaml']
+    assert run('fwinb.select', heavy) == '[]'
+    assert run('fwinb.commands', [*heavy, 'numpy', 'torch', 'obspy', 'pandas', 'xarray', 'matplotlib']) == '[]'
+    assert run('fwinb.pairs.store', [*heavy, 'torch', 'obspy', 'matplotlib']) == '[]'

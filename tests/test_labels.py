@@ -4,7 +4,7 @@ import xarray as xr
 from obspy import Stream, Trace
 from fwinb.labels.correlation import trace_arrays, two_traces
 from fwinb.labels.misfit import add_misfit, regrade, tf_misfit
-from fwinb.labels.timefreq import tf_grid
+from fwinb.labels.timefreq import TFGrid, gabor_plan, log_frequencies, morlet, tf_grid
 from fwinb.labels.truth import with_grades
 from fwinb.pairs.schema import RECORD_LENGTH, build_pairs, sample_times
 
@@ -120,3 +120,30 @@ def test_regrade(pairs):
     xr.testing.assert_identical(strict, add_misfit(pairs, (.1, .5, 1.)))
     with pytest.raises(ValueError, match='increasing'): regrade(graded, (1., .5, .1))
     with pytest.raises(ValueError, match="lack .'misfit'"): regrade(pairs, (.1, .5, 1.))
+
+# ---- transforms
+
+GRID = tf_grid()
+
+@pytest.mark.parametrize('wrong, message', [
+    (dict(grid=tf_grid(t_min=3)), r'below 0.284444 Hz \(Nyquist\)'),
+    (dict(npts=200), 'a record of 351.562 s is shorter'),
+    (dict(s=0), 'not 0 s'),
+    (dict(grid=TFGrid([3., 2.], [.01])), 'increasing'),
+    (dict(grid=TFGrid([-1500.], [.01])), 'do not overlap a record'),
+    (dict(dtype=np.float16), 'not float16'),
+])
+def test_gabor_plan(wrong, message):
+    with pytest.raises(ValueError, match=message): gabor_plan(**(dict(npts=1024, dt=dt, grid=GRID) | wrong))
+
+@pytest.mark.parametrize('wrong, message', [
+    (dict(npts=1), 'from 2 on, not 1'),
+    (dict(dt=0), 'not 0 s'),
+    (dict(w0=-6), 'w0 must be positive, not -6'),
+    (dict(freqs=[.01, 0]), 'frequency 0 Hz'),
+    (dict(freqs=[-.01]), 'frequency -0.01 Hz'),
+    (dict(freqs=[.01, .3]), '0.3 Hz is not between 0 and the Nyquist frequency of 0.284444 Hz'),
+    (dict(dtype=np.int64), 'not int64'),
+])
+def test_morlet(wrong, message):
+    with pytest.raises(ValueError, match=message): morlet(**(dict(npts=60, dt=dt, freqs=log_frequencies()) | wrong))

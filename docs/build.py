@@ -32,6 +32,7 @@ def clean_notebook(path):
             if {'hide', 'default_exp'} & set(marks): continue
             text = re.sub(r'^#\|.*\n?', '', text, flags=re.M)
         else: text = re.sub(r'\[([^\]]+)\]\((\.\./)*(index|inspector)\.ipynb\)', r'\1', text)   # no pages of their own
+        text = re.sub(r'\]\(#([\w-]+)\)', lambda m: f'](#{m[1].lower()})', text)      # anchors of Sphinx are in small letters
         cells.append(dict(cell, source=text))
     return dict(nb, cells=cells)
 
@@ -131,7 +132,6 @@ def main():
     notebooks = [p for p in (ROOT/'nbs').rglob('*.ipynb') if not skip & set(p.parts) and p.stem not in ('index', 'inspector')]
     copy_notebooks(notebooks)
     for p in (ROOT/'figures').glob('*.png'): (SRC/'figures').mkdir(exist_ok=True); shutil.copy(p, SRC/'figures'/p.name)
-    (SRC/'_static').mkdir(); shutil.copy(ROOT/'docs'/'site.css', SRC/'_static')
     write_package_indexes(); write_api(); write_index()
     env = dict(os.environ, FWINB_REPOSITORY=repository())
     command = [sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going', '-c', ROOT/'docs', '-d', ROOT/'docs'/'_build'/'doctrees', SRC, SITE]

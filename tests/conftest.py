@@ -8,7 +8,7 @@ os.environ.setdefault('MPLBACKEND', 'Agg')
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMBERED = sorted(p for p in ROOT.glob('nbs/**/[0-9]*.ipynb') if not {'_artefacts', '.ipynb_checkpoints'} & set(p.parts))
-NOTEBOOKS = NUMBERED + sorted(ROOT.glob('nbs/index.ipynb'))
+NOTEBOOKS = NUMBERED + [ROOT/'nbs'/f'{name}.ipynb' for name in ('index', 'guide', 'results')]
 
 def pytest_addoption(parser):
     parser.addoption('--slow', action='store_true', help='also run the cells marked `#| slow`')

@@ -50,8 +50,8 @@ def copy_notebooks(paths):
 def chain_as_list(text):
     "A Mermaid flowchart of one row of boxes as an HTML list"
     def as_list(m):
-        boxes = re.findall(r'\w+\["?([^\]"]+)"?\]', m[1])
-        return '<ol class="chain">' + ''.join(f'<li>{b}</li>' for b in boxes) + '</ol>'
+        boxes = sorted(re.findall(r'(\w+)\["?([^\]"]+)"?\]', m[1]))      # nodes are lettered in reading order
+        return '<ol class="chain">' + ''.join(f'<li>{text}</li>' for _, text in boxes) + '</ol>'
     return re.sub(r'```mermaid\n(.*?)```', as_list, text, flags=re.S)
 
 def write_index():
@@ -61,7 +61,8 @@ def write_index():
     for name in ('CHANGELOG.md', 'CONTRIBUTING.md'): shutil.copy(ROOT/name, SRC/name)
     text = re.sub(r'\[([^\]]+)\]\((CITATION\.cff|LICENSE)\)', r'\1', text)
     lane = sorted(p.stem for p in SRC.glob('[0-9]*.ipynb'))
-    groups = {'Study': [*lane, 'results'], 'Use': ['guide', 'CONTRIBUTING', 'CHANGELOG']}
+    short = [f'{k[:2]} {k[3:].capitalize().replace("Resnet", "ResNet")} <{k}>' for k in lane]
+    groups = {'Study': [*short, 'Results <results>'], 'Use': ['Guide <guide>', 'CONTRIBUTING', 'CHANGELOG']}
     groups['Library'] = [f'{k}/index' for k in PACKAGES]
     groups['API'] = ['api/index']
     trees = [f'```{{toctree}}\n:hidden:\n:caption: {k}\n\n' + '\n'.join(v) + '\n```\n' for k, v in groups.items()]

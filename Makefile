@@ -70,8 +70,8 @@ readme: $(STAMP) ## README.md and its picture from nbs/index.ipynb
 	$(ENV) $(BIN)/papermill --cwd nbs -p fig_dir ../figures --no-progress-bar nbs/index.ipynb nbs/_artefacts/README.ipynb
 	$(BIN)/jupyter nbconvert --to markdown nbs/_artefacts/README.ipynb --output-dir . --output README --log-level ERROR \
 	  --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags parameters --TagRemovePreprocessor.remove_cell_tags injected-parameters \
-	  --TagRemovePreprocessor.remove_cell_tags remove --TagRemovePreprocessor.remove_all_outputs_tags no_output
-	$(BIN)/python -c "import pathlib as p; f = p.Path('README.md'); f.write_text(f.read_text().replace('](../', ']('))"
+	  --TagRemovePreprocessor.remove_cell_tags remove --TagRemovePreprocessor.remove_input_tags hide_input
+	$(BIN)/python -c "import pathlib as p; f = p.Path('README.md'); f.write_text(f.read_text(encoding='utf-8').replace('](../', ']('), encoding='utf-8')"
 
 export: $(STAMP) ## notebooks -> modules, version from settings.ini, notebooks cleaned
 	@$(BIN)/python -c "from nbdev.config import set_version; set_version('fwinb', '$(shell sed -n 's/^version *= *//p' settings.ini)')"

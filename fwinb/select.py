@@ -28,18 +28,19 @@ from .pairs.workers import one_thread, run_tasks
 
 # %% ../nbs/commands/00_select.ipynb #3f02059e
 class EventFailed(RuntimeError):
-    "Something went wrong in one event that is not the fault of one trace"
+    "An error in one event that cannot be attributed to a single trace"
 
 def describe_event(
     task,             # name and obspy Event
     model,            # of `load_model`
     archive:Archive,
-)->tuple[pd.DataFrame,pd.DataFrame]: # a row of the ledger for every trace, and the features of the pairs
-    "All that is needed of an event"
+)->tuple[pd.DataFrame,pd.DataFrame]: # a ledger row for every trace, and the features of the pairs
+    "Ledger and features of one event"
     try:
         values, rows = event_pairs(*task, archive, prem_traces)
         if not values: return as_ledger(rows), pd.DataFrame()
-        return as_ledger(rows), describe(pair_dataset(values), model).assign(time=centroid(task[1])[0].time.timestamp)
+        features = describe(pair_dataset(values), model)
+        return as_ledger(rows), features.assign(time=centroid(task[1])[0].time.timestamp)
     except Exception as e: raise EventFailed(f'event {task[0]}: {type(e).__name__}: {e}') from e
 
 # %% ../nbs/commands/00_select.ipynb #f4502ed4
@@ -47,14 +48,15 @@ def describe_event(
 def _open(path): return open_pairs(path, dask=False)
 
 def describe_block(
-    task,   # number of the first pair and of the one after the last
+    task,   # index of the first pair, and of the last plus one
     model,  # of `load_model`
     path,   # a store of pairs
-)->tuple[pd.DataFrame,pd.DataFrame]: # a row for every pair, and its features
-    "The same for some pairs of a store"
+)->tuple[pd.DataFrame,pd.DataFrame]: # a ledger row for every pair, and the features
+    "Ledger and features of a block of pairs of a store"
     pairs = _open(path).isel(pair=slice(*task)).load()
     facts = {k: pairs[k].values if k in pairs else np.nan for k in ('event', 'station', 'snr', *FACTS[:4])}
-    rows = pd.DataFrame(facts).assign(status='kept', reason='ok', detail='', file=Path(path).name, elevation_m=0., burial_m=0.)
+    rows = pd.DataFrame(facts).assign(status='kept', reason='ok', detail='', file=Path(path).name,
+                                      elevation_m=0., burial_m=0.)
     return rows[[*LEDGER, *FACTS]], describe(pairs, model)
 
 # %% ../nbs/commands/00_select.ipynb #c72ab251
@@ -64,7 +66,7 @@ PAGE = ('event station decision reason usable class p_I p_II p_III p_IV predicte
 def refusal(
     table:pd.DataFrame, # of `describe`
 )->np.ndarray:          # (n,) of str
-    "Why a pair may have been refused, in a word or two"
+    "Likely reason for a refusal, in one to three words"
     t = table
     words = {
         'polarity': (t.zero_lag_correlation < -.5) & (-t.zero_lag_correlation > t.correlation),
@@ -80,16 +82,17 @@ def refusal(
 def decide_pairs(
     table:pd.DataFrame,     # of `describe`, all events
     model,                  # of `load_model`
-    precision:float=.95,    # share of the accepted pairs that shall be usable
-    threshold:float=None,   # least probability to accept; None: from `precision`
-)->pd.DataFrame:            # one row per pair: event, station, decision, reason, and what the table shows of it
+    precision:float=.95,    # target share of usable pairs among the accepted
+    threshold:float=None,   # lowest probability that is accepted; None: from `precision`
+)->pd.DataFrame:            # one row per pair: event, station, decision, reason, and the columns that the table shows
     "Decision, reason and numbers of every pair"
     known, ok = classify(table, model), table.status.values == 'ok'
     out = table[['event', 'station', 'misfit', 'correlation', 'dlnA']].assign(lag_s=table.lag, usable=known.usable)
     out = out.join(known[[f'p_{c}' for c in CLASSES]]).assign(note=np.where(ok, known.note, ''))
     out['class'] = _class_names(table.grade, '')
     out['predicted'] = np.where(ok, _class_names(known.predicted, 'cannot say'), '')
-    out['decision'] = np.where(ok, decide(known.usable.values, model, precision=precision, threshold=threshold), 'dropped')
+    decision = decide(known.usable.values, model, precision=precision, threshold=threshold)
+    out['decision'] = np.where(ok, decision, 'dropped')
     if strange := set(out.decision) - set(DECISIONS):
         raise ValueError(f'the model {model.name!r} decides {sorted(strange)}, which is none of {", ".join(DECISIONS)}')
     unknown = np.where(np.isnan(known.usable), 'outside of what the model knows', 'between yes and no')
@@ -107,7 +110,7 @@ def _class_names(grade, none):
 def join_ledger(
     ledger:pd.DataFrame,    # of `as_ledger`, all events
     decided:pd.DataFrame,   # of `decide_pairs`; None: there are no pairs
-)->pd.DataFrame:            # columns `PAGE`, and the place of each station
+)->pd.DataFrame:            # columns `PAGE`, and the coordinates of each station
     "One row for every trace"
     ledger = ledger.rename(columns=dict(event_magnitude='magnitude', reason='why'))
     if decided is None: decided = pd.DataFrame(columns=['event', 'station', 'decision', 'reason', 'note'])
@@ -121,16 +124,18 @@ def join_ledger(
 def plan_tasks(
     obs, syn=None, events=(), inventory=(), skip=(), # as for `select`
     block:int=256,   # pairs of a store in one task
-)->tuple:            # job for `run_tasks`, its tasks, and rows of the ledger for what belongs to none
-    "What there is to do"
+)->tuple:            # job for `run_tasks`, its tasks, and ledger rows of what belongs to no task
+    "Divide the work into tasks"
     obs = Path(obs)
     if obs.suffix == '.zarr' or (obs/'zarr.json').is_file():
-        if syn or events or inventory: raise ValueError(f'{obs} is a store of pairs: it has its synthetics, events and stations already')
+        if syn or events or inventory:
+            raise ValueError(f'{obs} is a store of pairs: it has its synthetics, events and stations already')
         n = open_pairs(obs, dask=False).sizes['pair']
         if not n: raise ValueError(f'{obs} holds no pairs')
-        return partial(describe_block, path=obs), [(i, min(i+block, n)) for i in range(0, n, block)], []
+        blocks = [(i, min(i+block, n)) for i in range(0, n, block)]
+        return partial(describe_block, path=obs), blocks, []
     archive = need_all(index_archive(obs, syn, events, inventory, skip), obs, syn)
-    if archive.synthetics is None: prem_modes()                          # computed once and cached, before any worker asks for them
+    if archive.synthetics is None: prem_modes()    # computed once and cached, before any worker needs them
     names_only = archive._replace(events=[(name, None) for name, _ in archive.events], bad=[])
     return partial(describe_event, archive=names_only), archive.events, unused_rows(archive)
 
@@ -138,26 +143,29 @@ def plan_tasks(
 def select(
     obs,                    # folder or file of records, or a store of pairs
     syn=None,               # folder or file of synthetics; None or '': PREM, computed here
-    events=(),              # more files of events
-    inventory=(),           # more files of metadata
+    events=(),              # additional event files
+    inventory=(),           # additional metadata files
     model='usable',         # name of a shipped model, or a path
-    precision:float=.95,    # share of the accepted traces that shall be usable
-    threshold:float=None,   # least probability to accept; None: from `precision`
+    precision:float=.95,    # target share of usable traces among the accepted
+    threshold:float=None,   # lowest probability that is accepted; None: from `precision`
     workers:int=1,          # processes
-    progress=False,         # show a bar
-    skip=(),                # folders in `obs` that are left out
-)->pd.DataFrame:            # one row per trace: columns `PAGE`, and the place of each station
-    "Accept, refuse, cannot say, or dropped: an answer for every trace"
+    progress=False,         # show a progress bar
+    skip=(),                # folders in `obs` to ignore
+)->pd.DataFrame:            # one row per trace: columns `PAGE`, and the coordinates of each station
+    "A decision for every trace: accept, refuse, cannot say or dropped"
     for name, x in (('precision', precision), ('threshold', threshold)):
         if x is not None and not 0 < x < 1: raise ValueError(f'{name} is {x}, not between 0 and 1')
     loaded = load_model(model)
-    limits_for(loaded, precision, threshold)                             # before the work, not after it
+    limits_for(loaded, precision, threshold)    # a wrong limit is refused before the work
     job, tasks, rest = plan_tasks(obs, syn, events, inventory, skip)
     with tqdm(total=len(tasks), disable=not progress, leave=False) as bar:
         results = run_tasks(job, tasks, partial(load_model, model), workers, lambda i, result: bar.update())
     ledgers, tables = zip(*results)
     found = [t for t in tables if len(t)]
-    with one_thread(): decided = decide_pairs(pd.concat(found, ignore_index=True), loaded, precision, threshold) if found else None
+    decided = None
+    if found:
+        table = pd.concat(found, ignore_index=True)
+        with one_thread(): decided = decide_pairs(table, loaded, precision, threshold)
     ledger = pd.concat([t for t in (*ledgers, as_ledger(rest)) if len(t)], ignore_index=True)
     return join_ledger(ledger, decided)
 
@@ -165,11 +173,13 @@ def select(
 def stations_folder(
     out, # the table
 )->Path: # for SELECTION.csv: SELECTION_stations
-    "Where the lists of stations go, if nothing else lies there"
+    "Folder of the station lists; one that holds anything else is refused"
     out = Path(out)
     if out.is_dir(): raise ValueError(f'{out} is a folder, not a table')
     folder = out.with_name(f'{out.stem}_stations')
-    strange = [p.name for p in folder.iterdir() if not p.name.startswith('STATIONS_')] if folder.is_dir() else [folder.name]*folder.exists()
+    strange = []
+    if folder.is_dir(): strange = [p.name for p in folder.iterdir() if not p.name.startswith('STATIONS_')]
+    elif folder.exists(): strange = [folder.name]
     if strange: raise ValueError(f'{folder} is there already and holds {strange[0]}: it will not be replaced')
     return folder
 
@@ -181,21 +191,25 @@ def station_lines(
     lines = {}
     for r in accepted.itertuples():
         net, sta = (re.sub(r'[^A-Za-z0-9_-]+', '_', x) or '--' for x in r.station.split('.')[:2])
-        lines.setdefault((net, sta), station_line(f'{net}.{sta}', r.station_latitude, r.station_longitude, r.elevation_m, r.burial_m))
+        line = station_line(f'{net}.{sta}', r.station_latitude, r.station_longitude, r.elevation_m, r.burial_m)
+        lines.setdefault((net, sta), line)
     return [lines[k] for k in sorted(lines)]
 
 # %% ../nbs/commands/00_select.ipynb #d8a66565
 def write_selection(
     table:pd.DataFrame,  # of `select`
-    out,                 # CSV; the lists go beside it
+    out,                 # CSV file; the lists go beside it
 )->Path:                 # folder of the lists
-    "Write the table and the lists, whole or not at all; the table last"
+    "Write the station lists, then the table, each completely or not at all"
     folder = stations_folder(out)
     with atomic_path(folder) as tmp:
         tmp.mkdir()
         for event, rows in table[table.decision == 'accept'].groupby('event'):
             name, k = safe_name(event), 1
-            while (path := tmp/(f'STATIONS_{name}' + f'_{k}'*(k > 1))).exists(): k += 1    # two events may look alike
+            path = tmp/f'STATIONS_{name}'
+            while path.exists():    # two events may get the same file name
+                k += 1
+                path = tmp/f'STATIONS_{name}_{k}'
             path.write_text('\n'.join(station_lines(rows)) + '\n', encoding='utf-8')
     with atomic_path(out) as tmp: table[PAGE].to_csv(tmp, index=False, float_format='%.6g')
     return folder
@@ -204,7 +218,7 @@ def write_selection(
 def summary(
     table:pd.DataFrame, # of `select`
 )->str:                 # a few lines
-    "How many traces ended how"
+    "Number of traces by decision and reason"
     n, events = table.decision.value_counts(), table.event[table.event != ''].nunique()
     counts = (f'{n.get("accept", 0)} accepted, {n.get("refuse", 0)} refused, {n.get("cannot say", 0)} cannot say, '
               f'{n.get("dropped", 0)} dropped')
@@ -215,7 +229,8 @@ def summary(
     return '\n'.join(lines)
 
 # %% ../nbs/commands/00_select.ipynb #cb8230b8
-LOOK = {'accept': ('o', '#0072b2'), 'cannot say': ('s', '#999999'), 'refuse': ('x', '#d55e00')}   # marker and colour of a decision
+# marker and colour of a decision
+LOOK = {'accept': ('o', '#0072b2'), 'cannot say': ('s', '#999999'), 'refuse': ('x', '#d55e00')}
 
 def plot_decisions(
     table:pd.DataFrame, # of `select`
@@ -245,7 +260,9 @@ def plot_selection_map(
     draw_coast(ax)
     for decision, (marker, color) in LOOK.items():
         part = table[table.decision == decision]
-        if len(part): ax.scatter(part.station_longitude, part.station_latitude, marker=marker, color=color, s=22, label=f'{decision} ({len(part)})')
+        if part.empty: continue
+        ax.scatter(part.station_longitude, part.station_latitude, marker=marker, color=color, s=22,
+                   label=f'{decision} ({len(part)})')
     for latitude, longitude in events: ax.plot((longitude + 180) % 360 - 180, latitude, '*', color='black', ms=11)
     ax.legend(loc='lower left', fontsize='small', framealpha=.9)
     return ax

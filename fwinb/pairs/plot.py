@@ -17,10 +17,11 @@ from .store import atomic_path, share_path
 def draw_coast(
     ax, # axes to draw on
 ):      # the axes
-    "Coast on cells of two degrees, equal degrees, and labelled axes"
+    "Coast from cells of two degrees, on axes with equal degrees"
     elevation = np.loadtxt(share_path('data', 'facts', 'crust2_elevation.csv'), delimiter=',')
     ax.contour(np.arange(-179, 180, 2), np.arange(89, -90, -2), elevation, levels=[0], colors='0.35', linewidths=.5)
-    ax.set(xlim=(-180, 180), ylim=(-90, 90), aspect='equal', xticks=range(-180, 181, 60), yticks=range(-90, 91, 30), xlabel='longitude (°)', ylabel='latitude (°)')
+    ax.set(xlim=(-180, 180), ylim=(-90, 90), aspect='equal', xlabel='longitude (°)', ylabel='latitude (°)')
+    ax.set(xticks=range(-180, 181, 60), yticks=range(-90, 91, 30))
     return ax
 
 # %% ../../nbs/pairs/02_plot.ipynb #acbb3d28
@@ -39,7 +40,7 @@ def plot_pair(
     ax=None,      # axes to draw on
     labels=True,  # name the axes and the traces
 ):                # the axes
-    "Observed (black) over synthetic (red), with who, where and which class"
+    "Observed (black) and synthetic (red); station, event, path and class in the title"
     import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(8, 2.2), layout='constrained')
     w = np.nan_to_num(pair.waveform.values)
@@ -47,7 +48,8 @@ def plot_pair(
     for y, color, lw, name in zip(w, ('black', 'tab:red'), (1.3, .9), ('observed', 'synthetic')):
         ax.plot(pair.time, y/scale, color=color, lw=lw, label=name)
     ax.set_title(pair_title(pair), fontsize='small')
-    ax.set_xlim(0, RECORD_LENGTH); ax.set_xticks(np.arange(0, RECORD_LENGTH+1, 300))
+    ax.set_xlim(0, RECORD_LENGTH)
+    ax.set_xticks(np.arange(0, RECORD_LENGTH+1, 300))
     ax.set_ylabel(f'u ({unit})')
     if labels:
         ax.set_xlabel('time after origin (s)')
@@ -77,11 +79,13 @@ def plot_pairs(
     k = pairs.sizes['pair']
     if k == 0: raise ValueError('there is no pair to plot')
     nrows = -(-k//ncols)
-    fig, axs = plt.subplots(nrows, ncols, figsize=(5.6*ncols, 1.35*nrows+.5), sharex=True, squeeze=False, layout='constrained')
+    size = 5.6*ncols, 1.35*nrows+.5
+    fig, axs = plt.subplots(nrows, ncols, figsize=size, sharex=True, squeeze=False, layout='constrained')
     for i, ax in enumerate(axs.flat):
         if i < k: plot_pair(pairs.isel(pair=i), ax, labels=False)
         else: ax.set_axis_off()
-    fig.legend(*axs[0,0].get_legend_handles_labels(), loc='outside upper right', ncols=2, frameon=False, fontsize='small')
+    lines = axs[0,0].get_legend_handles_labels()
+    fig.legend(*lines, loc='outside upper right', ncols=2, frameon=False, fontsize='small')
     fig.supxlabel('time after origin (s)', fontsize='medium')
     return fig
 

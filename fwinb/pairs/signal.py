@@ -16,15 +16,16 @@ from .schema import RECORD_LENGTH, sample_times
 BAND = (.004, .0055, .018, .021)  # Hz: corners of the cosine taper in frequency
 WIDE = (.0015, .002, .018, .021)  # Hz: for strong earthquakes at quiet sites
 TAPER = 300.                      # s: longest cosine taper in time, outside of the window
-TREND = 3                         # degree of the polynomial taken off first
+TREND = 3                         # degree of the polynomial that is removed first
 
 def edge_taper(
     t,          # s after the origin
-    support,    # first and last time of what is used, around 0 .. 1800 s
+    support,    # first and last time used, around 0 .. 1800 s
 )->np.ndarray:  # 1 in the window, 0 outside of the support
-    "Cosine taper that touches nothing inside the window"
+    "Cosine taper outside the window"
     t, (a, b) = np.asarray(t, float), support
-    if not (a < 0 and b > RECORD_LENGTH): raise ValueError(f'support {a:g} .. {b:g} s leaves no margin around 0 .. {RECORD_LENGTH:g} s')
+    if not (a < 0 and b > RECORD_LENGTH):
+        raise ValueError(f'support {a:g} .. {b:g} s leaves no margin around 0 .. {RECORD_LENGTH:g} s')
     rise, fall = (t-a)/min(TAPER, -a), (b-t)/min(TAPER, b-RECORD_LENGTH)
     return .5-.5*np.cos(np.pi*np.clip(np.minimum(rise, fall), 0, 1))
 
@@ -32,8 +33,8 @@ def edge_taper(
 def trendless(
     x,                # (n,) samples
     degree:int=TREND, # of the polynomial
-)->np.ndarray:        # (n,) without the polynomial that fits best
-    "Take off a slow drift"
+)->np.ndarray:        # (n,) minus the least-squares polynomial
+    "Remove a slow drift"
     p = np.linalg.qr(np.polynomial.legendre.legvander(np.linspace(-1, 1, len(x)), degree))[0]
     return x - p @ (p.T @ x)
 

@@ -90,7 +90,8 @@ def _words(out, data):
     folder = Path(data or share_path('data', 'sample', 'raw')).resolve()
     if out.is_relative_to(folder):
         raise ValueError(f'the run {out} must not lie inside of its data {folder}: it would read its own files')
-    raw = folder if data else out/'download'/'raw'
+    mock = find_spec('portable_fdsnws_dataselect') is not None       # the extra [mock], for the stage `download`
+    raw = out/'download'/'raw' if mock and not data else folder
     return dict(out=str(out), data=str(folder), raw=str(raw), origin='files' if data else 'simulated')
 
 # %% ../nbs/commands/01_report.ipynb #aa8588cb
@@ -107,7 +108,7 @@ def _stage(spec, preset, words):
                          f"It has {sorted(defaults)}")
     stage = Stage(str(spec['name']), notebook, {}, needs=spec.get('needs', ''), seconds=spec.get('seconds', 0))
     stage.when = _fill(spec.get('when', ''), words)
-    if spec.get('sample') and words['raw'] == words['data']: stage.unneeded = "the data are the user's"
+    if spec.get('sample') and words['origin'] == 'files': stage.unneeded = "the data are the user's"
     for name, default in defaults.items(): _settle(stage, name, default, given.get(name), words)
     return stage
 

@@ -48,7 +48,7 @@ def moment_of(
 def double_couple(
     strike, dip, rake, # degrees, Aki & Richards
 )->np.ndarray:         # (6,) rr tt pp rt rp tp, unit scalar moment
-    "Moment tensor of a shear fault (Aki & Richards 2002, box 4.4, turned to r, theta, phi)"
+    "Moment tensor of a shear fault (Aki & Richards 2002, box 4.4, rotated to r, theta, phi)"
     f, d, k = np.radians([strike, dip, rake])
     thrust, slip = np.sin(2*d)*np.sin(k), np.sin(d)*np.cos(k)
     return np.array([thrust, -(slip*np.sin(2*f) + thrust*np.sin(f)**2), slip*np.sin(2*f) - thrust*np.cos(f)**2,

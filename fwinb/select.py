@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from tqdm import tqdm
 
-from .data.archive import FACTS, LEDGER, Archive, as_ledger, event_pairs, index_archive, need_all, unused_rows
-from .data.convert import station_line
+from .data.archive import (
+    FACTS, LEDGER, Archive, as_ledger, event_pairs, index_archive, need_all, unused_rows, station_line)
 from .data.events import centroid, safe_name
 from .data.preprocess import pair_dataset
 from .earth.modes import prem_modes, prem_traces

@@ -466,7 +466,7 @@ def plot_baselines(
     look = dict(marker='o', ms=4.5, lw=1.6)
     handles = [plt.Line2D([], [], color=c, label='not trained' if k == 'nothing' else f'trained on {k}', **look)
                for k, c in NEEDS_COLORS.items() if (table.needs == k).any()]
-    ax.legend(handles=handles, frameon=False, fontsize='small', loc='lower left')
+    ax.legend(handles=handles, frameon=False, fontsize='small', ncols=2, loc='lower left', bbox_to_anchor=(0, 1))
     return ax
 
 # %% ../../nbs/models/06_baselines.ipynb #a7512163

@@ -464,9 +464,11 @@ def plot_baselines(
     label = 'recall of the usable pairs' + (f' at {at.iloc[0]:.0%} precision' if len(at) else '')
     ax = plot_intervals(t, label=label, ax=ax, color=[NEEDS_COLORS[k] for k in t.needs])
     look = dict(marker='o', ms=4.5, lw=1.6)
-    handles = [plt.Line2D([], [], color=c, label='not trained' if k == 'nothing' else f'trained on {k}', **look)
-               for k, c in NEEDS_COLORS.items() if (table.needs == k).any()]
-    ax.legend(handles=handles, frameon=False, fontsize='small', ncols=2, loc='lower left', bbox_to_anchor=(0, 1))
+    labels = 'not trained', 'trained on features', 'on event and\nstation terms', 'trained on traces'
+    words = dict(zip(NEEDS_COLORS, labels))
+    there = [k for k in NEEDS_COLORS if (table.needs == k).any()]
+    handles = [plt.Line2D([], [], color=NEEDS_COLORS[k], label=words[k], **look) for k in there]
+    ax.legend(handles=handles, frameon=False, fontsize='small', loc='lower left')
     return ax
 
 # %% ../../nbs/models/06_baselines.ipynb #a7512163

@@ -273,6 +273,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'fwinb.data.mock_fdsn._closed': ('data/mock_fdsn.html#_closed', 'fwinb/data/mock_fdsn.py'),
                                       'fwinb.data.mock_fdsn._come': ('data/mock_fdsn.html#_come', 'fwinb/data/mock_fdsn.py'),
                                       'fwinb.data.mock_fdsn._dataselect': ('data/mock_fdsn.html#_dataselect', 'fwinb/data/mock_fdsn.py'),
+                                      'fwinb.data.mock_fdsn._describe': ('data/mock_fdsn.html#_describe', 'fwinb/data/mock_fdsn.py'),
                                       'fwinb.data.mock_fdsn._facts': ('data/mock_fdsn.html#_facts', 'fwinb/data/mock_fdsn.py'),
                                       'fwinb.data.mock_fdsn._failed': ('data/mock_fdsn.html#_failed', 'fwinb/data/mock_fdsn.py'),
                                       'fwinb.data.mock_fdsn._file': ('data/mock_fdsn.html#_file', 'fwinb/data/mock_fdsn.py'),

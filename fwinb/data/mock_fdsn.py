@@ -205,7 +205,8 @@ def ask_server(
 
 # %% ../../nbs/data/02_mock_fdsn.ipynb #e374c8fe
 SPACE = {'starttime': 'start time', 'endtime': 'end time',
-         'minlatitude': 'minlat number', 'maxlatitude': 'maxlat number', 'minlongitude': 'minlon number', 'maxlongitude': 'maxlon number',
+         'minlatitude': 'minlat number', 'maxlatitude': 'maxlat number',
+         'minlongitude': 'minlon number', 'maxlongitude': 'maxlon number',
          'latitude': 'lat number', 'longitude': 'lon number', 'minradius': '- number', 'maxradius': '- number',
          'format': '- text', 'nodata': '- text'}
 STATION = {**SPACE, 'network': 'net text', 'station': 'sta text', 'location': 'loc text', 'channel': 'cha text',

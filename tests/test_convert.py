@@ -297,7 +297,7 @@ def modes():
 
 @pytest.fixture
 def centre(tmp_path, modes):
-    loopback = pytest.importorskip('fwinb.data.mock_fdsn')
+    mock = pytest.importorskip('fwinb.data.mock_fdsn')
     pytest.importorskip('portable_fdsnws_dataselect')
     service, troubles = Syngine(modes), []
     def intercept(handler):
@@ -310,7 +310,7 @@ def centre(tmp_path, modes):
         return True
     (tmp_path/'served').mkdir()
     shutil.copytree(SAMPLE, tmp_path/'served', dirs_exist_ok=True)
-    with loopback.data_centre(tmp_path/'served', intercept, service) as c:
+    with mock.data_centre(tmp_path/'served', intercept, service) as c:
         c.syngine, c.troubles, c.base = service, troubles, f'{c.url}/irisws/syngine/1'
         yield c
 

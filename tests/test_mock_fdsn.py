@@ -1,4 +1,4 @@
-"The data centre on loopback: many at once, hostile paths, broken connections, and nothing left behind."
+"The mock FDSN server: many at once, hostile paths, broken connections, and nothing left behind."
 import http.client, io, os, shutil, signal, socket, subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +8,7 @@ from obspy import UTCDateTime
 from obspy.clients.fdsn import Client
 from obspy.clients.fdsn.header import FDSNException, FDSNInternalServerException, FDSNNoDataException
 
-pytest.importorskip('portable_fdsnws_dataselect', reason="pip install 'fwinb[loopback]'")
+pytest.importorskip('portable_fdsnws_dataselect', reason="pip install 'fwinb[mock]'")
 from fwinb.data.mock_fdsn import ask_server, data_centre, holdings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,7 +129,7 @@ def test_services_are_whole(recwarn):
 
 def test_without_the_packages(monkeypatch):
     monkeypatch.setattr('fwinb.data.mock_fdsn.find_spec', lambda name: None)
-    with pytest.raises(ImportError, match=r"pip install 'fwinb\[loopback\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'fwinb\[mock\]'"):
         with data_centre(SAMPLE): pass
 
 # failures to order

@@ -92,7 +92,7 @@ def _program(name):
     "Path of a program beside this Python or on the PATH"
     found = shutil.which(name, path=Path(sys.executable).parent) or shutil.which(name)
     if not (found and find_spec('portable_fdsnws_dataselect')):
-        raise ImportError("a data centre on loopback needs two packages more: pip install 'fwinb[loopback]'")
+        raise ImportError("the mock FDSN server needs two packages more: pip install 'fwinb[mock]'")
     return found
 
 # %% ../../nbs/data/02_mock_fdsn.ipynb #ded66c3a
@@ -479,7 +479,7 @@ def _describe(service, what, environ):
         return 200, 'application/xml', wadl(service, f'{application_uri(environ)}fdsnws/{service}/1/')
     if service == 'event' and what in ('catalogs', 'contributors'):
         many, one = what.title(), what.title()[:-1]
-        return 200, 'application/xml', f'<{many}><{one}>loopback</{one}></{many}>'.encode()
+        return 200, 'application/xml', f'<{many}><{one}>mock</{one}></{many}>'.encode()
     return NO_SERVICE
 
 # %% ../../nbs/data/02_mock_fdsn.ipynb #87d040e6
@@ -573,7 +573,7 @@ def answer_syngine(
     def facts(model): return {'velocity_model': model, 'slip': [], 'sliprate': [], **getattr(syngine, 'info', {})}
     if what == 'version': return 200, 'text/plain', b'1.0.0'
     if what == 'models':
-        models = {m: facts(m) for m in getattr(syngine, 'models', ['loopback'])}
+        models = {m: facts(m) for m in getattr(syngine, 'models', ['mock'])}
         return 200, 'application/json', json.dumps(models).encode()
     if what == 'info': return 200, 'application/json', json.dumps(facts(given.get('model', ''))).encode()
     if what != 'query': return NO_SERVICE
@@ -662,7 +662,7 @@ class _Counted:
 # %% ../../nbs/data/02_mock_fdsn.ipynb #72fcea71
 class _Noted(BaseHTTPRequestHandler):
     "Logs what it sends"
-    disable_nagle_algorithm, timeout, server_version = True, 60, 'loopback'
+    disable_nagle_algorithm, timeout, server_version = True, 60, 'mock'
     def setup(self):
         super().setup()
         self.began, self.wfile = None, _Counted(self.wfile, lambda: _leave(self.server.centre, self))

@@ -154,7 +154,9 @@ def make_learner(
         cbs=[EpochOrder()] + ([BF16()] if bf16 else []), moms=(.95, .85, .95))
 
 # %% ../../nbs/models/03_train.ipynb #d4a0a938
-def _bare(model): return model.module if hasattr(model, 'module') else model   # without the wrapper of a distributed run
+def _bare(model):
+    "The network without the wrapper of a distributed run"
+    return model.module if hasattr(model, 'module') else model
 
 def _digest(*tensors):
     "Hash of the contents of tensors"
@@ -301,7 +303,8 @@ def fit(
     keep, finished = CheckpointCallback(path, settings, patience), False
     if path and path.exists():
         note, best = load_state(path, learn.model, learn.opt)
-        keep, finished = CheckpointCallback(path, settings, patience, note['history'], best, note['wait']), note['finished']
+        keep = CheckpointCallback(path, settings, patience, note['history'], best, note['wait'])
+        finished = note['finished']
     if not finished:
         run = learn.fit if schedule == 'fixed' else learn.fit_one_cycle
         with nullcontext() if progress else _quiet(learn): run(epochs, lr, cbs=[keep], start_epoch=keep.start)
@@ -321,7 +324,7 @@ def fit_distributed(
         raise ImportError('training in several processes needs accelerate: pip install accelerate')
     from fastai.distributed import DistributedDL, DistributedTrainer
     class SameOrder(DistributedDL):
-        def _broadcast(self, rows, rank): return rows     # the order follows from seed and epoch: every process knows it
+        def _broadcast(self, rows, rank): return rows     # the order follows from seed and epoch in every process
     class PairTrainer(DistributedTrainer):
         def _wrap_dl(self, dl):
             return dl if isinstance(dl, SameOrder) else SameOrder(dl, device=self.learn.model.device)
@@ -434,7 +437,7 @@ def study_experiment(
     progress:bool=True,
     supervision:str='grades',  # of `SUPERVISION`; the table calls its classes `grade`
 )->Experiment:
-    "The study's experiment: Classes I to III of its subset, 4,000 of 9,497 pairs to test on, accuracy and loss by epoch"
+    "The study's experiment on Classes I to III of its subset; at full size 4,000 of 9,497 pairs are for the test"
     pairs = with_grades(pairs)
     classes = target_classes(pairs, supervision)
     every = (classes % 4 > 0).sum() if supervision == 'annotations' else None   # annotations are few: all of them
@@ -450,7 +453,8 @@ def study_experiment(
     history = fit(make_learner(dls, model, lr, bf16=bf16), epochs, checkpoint=checkpoint, progress=progress)
     p = predict_proba(model, x)
     predicted = np.array(STUDY_NAMES, object)[p.argmax(1)]
-    columns = dict(event=subset.event.values, station=subset.station.values, grade=labels, part=part, predicted=predicted)
+    columns = dict(
+        event=subset.event.values, station=subset.station.values, grade=labels, part=part, predicted=predicted)
     table = pd.DataFrame({**columns, **dict(zip(STUDY_NAMES, p.T))}, index=pd.Index(rows, name='pair'))
     return Experiment(history, model, table)
 

@@ -59,7 +59,8 @@ def apply_scale(
     scale:Scale,
 )->torch.Tensor:  # (n, m + flags) float32
     "Features as normal scores, with flags for missing ones"
-    if x.shape[1] != len(scale.knots): raise ValueError(f'{x.shape[1]} features, but the scale is for {len(scale.knots)}')
+    if x.shape[1] != len(scale.knots):
+        raise ValueError(f'{x.shape[1]} features, but the scale is for {len(scale.knots)}')
     z, valid = norm.ppf(_LEVELS), np.isfinite(x)
     out = np.zeros(x.shape, np.float32)
     for j, knots in enumerate(scale.knots.astype(float)):
@@ -83,7 +84,8 @@ class SelectorNet(nn.Module):
     ):
         super().__init__()
         self.arguments = dict(
-            features=features, classes=classes, embedding=embedding, filters=list(filters), width=width, dropout=dropout)
+            features=features, classes=classes, embedding=embedding, filters=list(filters), width=width,
+            dropout=dropout)
         def layer(a, b): return nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU(), nn.Dropout(dropout)
         self.encoder = ResNet1d(3, embedding, filters)
         self.reader = nn.Sequential(*layer(features, width), *layer(width, width))
@@ -140,7 +142,7 @@ def describe(
     check_pairs(pairs, waveforms=False)
     if model.card['npts'] > pairs.sizes['time']:
         raise ValueError(f"{model.name!r} reads {model.card['npts']} samples, but the pairs have {pairs.sizes['time']}")
-    graded = add_misfit(pairs, model.card.get('thresholds', PAPER_THRESHOLDS))   # as in training, whatever the store has
+    graded = add_misfit(pairs, model.card.get('thresholds', PAPER_THRESHOLDS))  # as in training, whatever the store has
     table = pair_features(graded)
     read = [np.empty((0, 4 if model.scale is None else model.net.arguments['embedding']))]
     for i in range(0, pairs.sizes['pair'], chunk):

@@ -34,7 +34,7 @@ def preset_for(centre, folder):
     "real.yml with this machine for a data centre; nothing else is changed"
     preset = yaml.safe_load((ROOT/'nbs/commands/real.yml').read_text())
     download = preset['stages'][0]
-    assert download['notebook'] == 'data/04_download.ipynb'
+    assert download['notebook'] == '01_download.ipynb'
     download['parameters'] |= dict(providers=[centre.url], catalogue=centre.url, rate=200.)
     (folder/'real.yml').write_text(yaml.safe_dump(preset))
     return str(folder/'real.yml')
@@ -71,6 +71,6 @@ def test_end_to_end(tmp_path, capsys):
     selection = pd.read_csv(run/'select/selection.csv', keep_default_na=False)
     answered = selection[selection.station.str.endswith('Z')]
     assert set(served) <= set(answered.event + ' ' + answered.station) and (answered.decision == 'accept').any()
-    assert (run/'stations/stations.csv').is_file() and len(list((run/'exchange/specfem').glob('*/DATA/CMTSOLUTION'))) == 2
+    assert (run/'stations/stations.csv').is_file() and len(list((run/'convert/specfem').glob('*/DATA/CMTSOLUTION'))) == 2
     text = (run/'report.html').read_text()
     assert 'left out: there is no synt in' in text and f'{len(served)} fetched' in text

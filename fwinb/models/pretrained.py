@@ -32,10 +32,10 @@ _LEVELS = np.linspace(.005, .995, 41)
 
 def feature_matrix(
     table:pd.DataFrame,   # of `pair_features`
-    context:pd.DataFrame, # of `network_term_table`, same rows
+    terms:pd.DataFrame,   # of `network_term_table`, same rows
 )->np.ndarray:            # (n, m) float64; NaN where there is no value
     "`FEATURES` of every pair"
-    return np.concatenate([table[[*PAIR_FEATURES]].to_numpy(float), context[[*TERMS]].to_numpy(float)], 1)
+    return np.concatenate([table[[*PAIR_FEATURES]].to_numpy(float), terms[[*TERMS]].to_numpy(float)], 1)
 
 class Scale(NamedTuple):
     "Quantiles that map features to normal scores"

@@ -43,9 +43,10 @@ def torch_worker(x, batch, bf16=False, keep=False):
     finish(work, x, f'torch {torch.__version__}')
 
 def fwinb_worker(x, batch, **keys):
-    import fwinb, torch
+    import torch
     from fwinb.models.resnet import ResNet1d
     from fwinb.models.inference import predict_proba
+    keep_memory()
     net, model = network(), ResNet1d()
     model.load_state_dict(dict(zip(model.state_dict(), net.state_dict().values())))   # same layers in the same order
     finish(lambda: predict_proba(model, x, **keys), x, f'torch {torch.__version__}')

@@ -54,6 +54,7 @@ def fwinb_worker(x, y, batch, bf16=False):
     import torch
     from fwinb.models.resnet import ResNet1d
     from fwinb.models.train import fit, index_loaders, make_learner, seed_everything
+    keep_memory()
     torch.set_num_threads(1)
     seed_everything(0)
     n, model = len(x) - VALID, ResNet1d()

@@ -11,11 +11,12 @@ and, on the same machine with one thread, the same weights. Training, calibratio
 import argparse, subprocess, time
 from pathlib import Path
 
-import numpy as np, pandas as pd, torch
+import numpy as np, torch
 from threadpoolctl import threadpool_limits
 from fwinb.labels.misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds
 from fwinb.pairs.bootstrap import bootstrap_events
 from fwinb.pairs.store import atomic_path, open_pairs
+from fwinb.pairs.workers import keep_memory
 from fwinb.models.resnet import ResNet1d, network_input
 from fwinb.models.metrics import class_metrics, ece, gain_over_class, pair_groups, recall_table_by, truth_class
 from fwinb.models.pretrained import FEATURES, Model, apply_scale, classify, decide, describe, load_model
@@ -153,6 +154,7 @@ if __name__ == '__main__':
     a = p.parse_args()
     folder, out = Path(a.folder), Path(a.out)
     for d in (folder, out): d.mkdir(parents=True, exist_ok=True)
+    keep_memory()
     torch.set_num_threads(1)
     with threadpool_limits(1):
         for k in a.which: dict(usable=make_usable, paper=make_paper)[k](a, folder, out)

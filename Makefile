@@ -34,7 +34,7 @@ full: $(STAMP) ## every stage with a page of its own, at a reduced size -> runs/
 
 # The figures of a run, their captions and what they were made with -> figures/
 KEEP_FIGURES = cp runs/$@/figures/figures/fig*.* runs/$@/invert/figures/fig7_maps.* runs/$@/versions.json figures/ && \
-	cat runs/$@/figures/captions.md runs/$@/invert/figures/captions.md > figures/captions.md
+	(cat runs/$@/figures/captions.md; echo; cat runs/$@/invert/figures/captions.md) > figures/captions.md
 
 figures: $(STAMP) ## the study's figures 1 to 6, and the maps -> figures/, from the tables that ship
 	$(THREADS) $(BIN)/fwinb-report figures --out runs/figures

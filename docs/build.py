@@ -31,7 +31,9 @@ def clean_notebook(path):
             marks = re.findall(r'^#\|\s*(\w+)', text, re.M)
             if {'hide', 'default_exp'} & set(marks): continue
             text = re.sub(r'^#\|.*\n?', '', text, flags=re.M)
-        else: text = re.sub(r'\[([^\]]+)\]\((\.\./)*(index|inspector)\.ipynb\)', r'\1', text)   # no pages of their own
+        else:
+            text = re.sub(r'\[([^\]]+)\]\((\.\./)*(index|inspector)\.ipynb\)', r'\1', text)     # no pages of their own
+            text = re.sub(r'[ \n]*\$\$(.+?)\$\$[ \n]*', r'\n\n$$\1$$\n\n', text, flags=re.S)       # formulas in paragraphs of their own
         text = re.sub(r'\]\(#([\w-]+)\)', lambda m: f'](#{m[1].lower()})', text)      # anchors of Sphinx are in small letters
         cells.append(dict(cell, source=text))
     return dict(nb, cells=cells)

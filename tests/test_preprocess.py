@@ -2,7 +2,7 @@
 import pytest
 from obspy import Inventory, UTCDateTime
 from obspy.core.inventory import Channel, Network, Station
-from fwinb.data.preprocess import find_instrument
+from fwinb.data.instruments import find_instrument
 
 @pytest.mark.parametrize('dip, sign, remark', [(-90., 1, ''), (90., -1, 'dip +90: turned over')])
 def test_dip(dip, sign, remark):

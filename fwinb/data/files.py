@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['IGNORED', 'PACKED', 'EBCDIC', 'kind_of_file', 'one_line', 'begins_as_xml', 'refuse_dtd', 'no_pickles', 'read_records',
-           'read_stations', 'read_events', 'response_fault', 'unique_files']
+           'read_stations', 'read_events', 'unique_files']
 
 # %% ../../nbs/data/01_files.ipynb #4f3f6710
-import re, tarfile, threading, warnings, zipfile
+import tarfile, threading, warnings, zipfile
 from contextlib import contextmanager
 from glob import escape
 from io import BytesIO
@@ -126,18 +126,6 @@ def read_events(
     refuse_dtd(path)
     try: return list(obspy.read_events(escape(str(path))))
     except Exception as e: raise Rejected('unreadable', one_line(e, path)) from e
-
-# %% ../../nbs/data/01_files.ipynb #cc192001
-def response_fault(
-    response,  # obspy Response, or None
-)->str:        # what is wrong; '' if it is usable
-    "Why a response is not that of a seismometer: no stages, or the input is no ground motion"
-    stages = response.response_stages if response else []
-    if not stages: return 'the metadata have no stages of the response'
-    overall = response.instrument_sensitivity
-    unit = str(stages[0].input_units or overall and overall.input_units or '')
-    known = re.fullmatch(r'[NCM]?M(/\(?(S|SEC)(\*\*2|\^2|\)|/S|\*\*2\))*)?', unit.upper())
-    return '' if known else f'the input of the instrument is in {unit!r}, which is no ground motion'
 
 # %% ../../nbs/data/01_files.ipynb #14fc4fe4
 def unique_files(

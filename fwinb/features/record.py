@@ -18,7 +18,7 @@ from obspy.signal.rotate import rotate2zne
 
 from ..data.events import moment_magnitude, read_source
 from ..data.instruments import displacement_response
-from ..data.preprocess import PAD, contiguous
+from ..data.records import PAD, contiguous
 from ..earth.modes import RADIUS, Modes, station_coordinates
 from ..earth.toroidal import Toroidal, group_velocity, synthesize_zne, trace_of
 from ..pairs.plot import length_unit

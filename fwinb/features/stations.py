@@ -19,9 +19,9 @@ from scipy.stats import binom
 from ..data.archive import index_archive
 from ..data.events import Rejected, centroid
 from ..data.files import read_records
-from ..data.preprocess import (
-    DEAD, FLAT, MARGIN, check_counts, contiguous, displacement_response, find_instrument, is_vertical, pieces,
-    signal_to_noise, window_of)
+from ..data.instruments import displacement_response, find_instrument, is_vertical
+from ..data.preprocess import DEAD, signal_to_noise
+from ..data.records import FLAT, MARGIN, check_counts, contiguous, pieces, window_of
 from .network_terms import event_order, event_station_terms
 from ..labels.correlation import amplitude_ratio, cross_correlation, trace_faults
 from ..pairs.plot import draw_coast

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REASONS', 'Rejected', 'find_mechanism', 'centroid', 'event_name', 'Source', 'scalar_moment', 'moment_magnitude',
-           'read_source', 'half_duration', 'name_events', 'event_place', 'safe_name', 'safe_names']
+           'read_source', 'half_duration', 'settle_events', 'name_events', 'event_place', 'safe_name', 'safe_names']
 
 # %% ../../nbs/data/00_events.ipynb #36b40673
 import re
@@ -148,6 +148,14 @@ def half_duration(
     source, mechanism = read_source(event), find_mechanism(event)
     stf = mechanism.moment_tensor.source_time_function
     return stf.duration/2 if stf and stf.duration is not None else 2.26e-6*float(scalar_moment(source.tensor))**(1/3)
+
+# %% ../../nbs/data/00_events.ipynb #23ee5410
+def settle_events(
+    events,      # obspy Events of one file
+    text:bytes=b'', # beginning of the file
+)->list:         # of obspy Events
+    "Events of a file as one of its kind means them"
+    return list(events)
 
 # %% ../../nbs/data/00_events.ipynb #f0a0f952
 def name_events(

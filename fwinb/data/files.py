@@ -19,7 +19,7 @@ from defusedxml.ElementTree import DefusedXMLParser, ParseError
 from obspy import Inventory, Stream
 from obspy.core.util.base import ENTRY_POINTS
 
-from .events import Rejected, safe_name
+from .events import Rejected, safe_name, settle_events
 
 # %% ../../nbs/data/01_files.ipynb #bddcfe18
 IGNORED = {'.txt', '.md', '.csv', '.json', '.yml', '.yaml', '.png', '.pdf', '.jpg', '.log', '.py', '.ipynb', '.html',
@@ -124,8 +124,9 @@ def read_events(
 )->list:         # of obspy Events
     "Events of a file; raises `Rejected` if it cannot be read"
     refuse_dtd(path)
-    try: return list(obspy.read_events(escape(str(path))))
+    try: events = list(obspy.read_events(escape(str(path))))
     except Exception as e: raise Rejected('unreadable', one_line(e, path)) from e
+    return settle_events(events, Path(path).read_bytes()[:1 << 20])
 
 # %% ../../nbs/data/01_files.ipynb #14fc4fe4
 def unique_files(

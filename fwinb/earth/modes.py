@@ -6,7 +6,7 @@
 __all__ = ['RADIUS', 'GRAVITATION', 'F_REF_MHZ', 'PREM', 'DEGREE', 'F_MIN_MHZ', 'TOP', 'SYN_CHANNEL', 'Layer', 'Medium',
            'is_fluid', 'medium', 'mass_below', 'gravity_at', 'gll_points', 'lagrange', 'Mesh', 'make_mesh', 'Rows',
            'element_rows', 'solid_stiffness', 'fluid_rows', 'fluid_stiffness', 'loss_matrix', 'potential_rows',
-           'System', 'assemble', 'degree_matrix', 'translation', 'modes_of_degree', 'Modes', 'solve_modes', 'cache_dir',
+           'System', 'assemble', 'degree_matrix', 'translation', 'modes_of_degree', 'Modes', 'solve_modes',
            'cached_arrays', 'prem_modes', 'eigenfunctions_at', 'legendre_table', 'excitation', 'cosine_band',
            'displacement', 'station_coordinates', 'synthesize', 'prem_traces', 'write_synthetics']
 
@@ -21,7 +21,6 @@ from functools import lru_cache
 import numpy as np, pandas as pd
 from numpy.polynomial import legendre, polynomial
 from obspy import Inventory, Stream, Trace
-from platformdirs import user_cache_dir
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
@@ -357,11 +356,6 @@ def solve_modes(
     return Modes(*map(np.concatenate, zip(*rows)), edges=np.r_[[mesh.bottoms[i] for i in kept], RADIUS])
 
 # %% ../../nbs/earth/00_modes.ipynb #b669e0f4
-def cache_dir(
-)->Path: # `FWINB_CACHE` if that is set, else the user's cache folder
-    "Where results that can be computed again are kept"
-    return Path(os.environ.get('FWINB_CACHE') or user_cache_dir('fwinb'))
-
 def cached_arrays(
     name:str,    # first part of the file's name
     modules,     # modules that the numbers depend on, such as ['fwinb.earth.modes']: their source is part of the key

@@ -11,7 +11,7 @@ __all__ = ['RADIUS', 'GRAVITATION', 'F_REF_MHZ', 'PREM', 'DEGREE', 'F_MIN_MHZ', 
            'displacement', 'station_coordinates', 'synthesize', 'prem_traces', 'write_synthetics']
 
 # %% ../../nbs/earth/00_modes.ipynb #b3770b4a
-import hashlib, os, zipfile
+import hashlib, zipfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from ..data.events import half_duration, read_source, safe_names, Rejected
 from ..pairs.schema import path_geometry
-from ..pairs.store import atomic_path
+from ..pairs.store import atomic_path, cache_dir
 
 # %% ../../nbs/earth/00_modes.ipynb #bf14e902
 RADIUS = 6371e3        # of the Earth, m

@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['GCMT', 'MONTHS', 'DEPTHS', 'EVENTS', 'NETWORKS', 'LEDGER', 'KEPT', 'AGAIN', 'NO_EPOCH', 'WORDS', 'FULL', 'gcmt_files',
-           'get_events', 'nearest_zone', 'spread_order', 'choose_events', 'DownloadRequest', 'trace_name',
-           'read_ledger', 'read_ledgers', 'is_done', 'channel_facts', 'response_word', 'adopt_stationxml', 'examine',
-           'Errand', 'settle_metadata', 'settle_trace', 'response_of', 'event_row', 'check_written', 'quiet',
-           'download_event', 'question', 'download', 'plot_archive', 'archive_places']
+           'get_events', 'nearest_zone', 'spread_order', 'choose_events', 'DownloadRequest', 'trace_name', 'as_ledger',
+           'read_ledger', 'read_ledgers', 'lost_ledger', 'is_done', 'is_whole', 'channel_facts', 'response_word',
+           'adopt_stationxml', 'examine', 'Errand', 'settle_metadata', 'settle_trace', 'response_of', 'event_row',
+           'check_written', 'quiet', 'download_event', 'question', 'download', 'event_homes', 'plot_archive',
+           'archive_places']
 
 # %% ../../nbs/data/05_download.ipynb #f6bf5a46
 import errno, hashlib, json, logging, os, re, shutil, tempfile, time, warnings
+from collections import Counter
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -24,7 +26,7 @@ from tqdm import tqdm
 
 from .events import Rejected, moment_magnitude, name_events, read_source, safe_name
 from .fdsn import Gate, address, connect, fetch, line_key
-from .files import kind_of_file, read_events, read_records, read_stations, unique_files
+from .files import kind_of_file, one_line, read_events, read_records, read_stations
 from .instruments import response_fault
 from ..pairs.plot import draw_coast
 from ..pairs.schema import path_geometry
@@ -66,6 +68,17 @@ def _of_file(path, name=None):
     try: return read_events(path)
     except Rejected as e: raise ValueError(f'{name or path} cannot be read as events: {e.detail}') from e
 
+def _of_folder(folder):
+    "Events of all files of a folder; what cannot be read is named, and ends the rest only if nothing can"
+    events, bad = [], []
+    for p in walk_files(folder):
+        try: events += read_events(p) if kind_of_file(p) == 'events' else []
+        except Rejected as e: bad.append(f'{p} cannot be read as events: {e.detail}')
+        except OSError as e: bad.append(one_line(e, p))
+    if bad and not events: raise ValueError('; '.join(bad[:3]))
+    for said in bad: warnings.warn(said)
+    return events
+
 def _of_address(url, options):
     body = fetch(url, **options)
     with tempfile.TemporaryDirectory() as tmp:
@@ -84,13 +97,13 @@ def get_events(
     "Events of a catalogue, before the choice"
     path = Path(source)
     if path.is_file(): return _of_file(path)
-    if path.is_dir():
-        files = [p for p in walk_files(path) if kind_of_file(p) == 'events']
-        return [e for p in files for e in _of_file(p)]
+    if path.is_dir(): return _of_folder(path)
     if source == 'gcmt' or source.endswith('.ndk'):
         found = _of_gcmt(gcmt_files(start, end, gcmt), options) if source == 'gcmt' else _of_address(source, options)
-        def near(event): return start - 86400 <= event.preferred_origin().time <= end + 86400
-        def strong(event): return max((m.mag for m in event.magnitudes), default=9) >= min_mw
+        def near(event):                      # an event without a time goes on: `choose_events` names what it lacks
+            times = [o.time for o in (event.preferred_origin(), *event.origins) if o is not None and o.time is not None]
+            return not times or start - 86400 <= times[0] <= end + 86400
+        def strong(event): return max((m.mag for m in event.magnitudes if m.mag is not None), default=9) >= min_mw
         return [e for e in found if near(e) and strong(e)]
     client = connect(source, service_mappings=dict(dataselect=None, station=None), **options)
     return list(client.get_events(starttime=start, endtime=end, minmagnitude=min_mw, orderby='time'))
@@ -102,7 +115,7 @@ def nearest_zone(
     latitude, longitude, # (n,) degrees
 )->np.ndarray:           # (n,) of str
     "The seismic zone with the nearest midpoint"
-    z = pd.read_csv(share_path('data', 'facts', 'seismic_zones.csv'))
+    z = pd.read_csv(share_path('data', 'facts', 'seismic_zones.csv'), encoding='utf-8')
     far = abs(z.longitude1-z.longitude2) > 180
     middle = np.asarray((z.latitude1+z.latitude2)/2), np.asarray((z.longitude1+z.longitude2)/2 + 180*far)
     def nearest(lat, lon): return np.argmin(path_geometry(lat, lon, *middle)[0])
@@ -180,23 +193,40 @@ LEDGER = 'event', 'station', 'start', 'end', 'status', 'reason', 'detail', 'resp
 KEPT = 'fetched', 'rejected'     # the file exists, whichever data centre sent it
 AGAIN = 'failed'
 
+def as_ledger(
+    rows, # dicts, of the columns that are not empty
+)->pd.DataFrame: # columns `LEDGER`, all text
+    "Ledger with some rows"
+    return pd.DataFrame([[row.get(k, '') for k in LEDGER] for row in rows], columns=LEDGER, dtype=str)
+
 def read_ledger(
     path, # of a ledger
 )->pd.DataFrame: # columns `LEDGER`, all text; empty without a file
-    "Ledger of an event"
-    if not Path(path).is_file(): return pd.DataFrame(columns=LEDGER, dtype=str)
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)          # NA is a network code
+    "Ledger of an event; a `ValueError` if it is broken"
+    if not Path(path).is_file(): return as_ledger([])
+    try: table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding='utf-8')      # NA is a network code
+    except ValueError as e: raise ValueError(f'{path} is no ledger of a download: {one_line(e, path)}') from e
     if tuple(table) != LEDGER:
         raise ValueError(f'{path} is no ledger of a download: its columns are {list(table)[:12]}')
-    return table
+    told = table.detail[table.station == ''].str.extract(r'^\d+ of (\d+) traces$')[0].dropna()
+    if len(told) and int(told.iloc[0]) != len(table) - 1:
+        raise ValueError(f'{path} is cut short: {len(table) - 1} of {told.iloc[0]} traces')
+    return table.fillna('')                                                 # a line without its last fields
 
 def read_ledgers(
     folder, # an archive
 )->pd.DataFrame:
-    "Ledger of all events"
-    paths = sorted(Path(folder).glob('*/ledger.csv')) or [folder]
-    return pd.concat([read_ledger(p) for p in paths], ignore_index=True)
+    "Ledger of all events; a broken one is a row that says so"
+    def of(path):
+        try: return read_ledger(path)
+        except ValueError as e: return lost_ledger(path.parent.name, e)
+    return pd.concat([of(p) for p in sorted(Path(folder).glob('*/ledger.csv')) or [Path(folder)]], ignore_index=True)
 
+def lost_ledger(name, why):
+    "The row of an event whose ledger is broken"
+    return as_ledger([dict(event=name, status=AGAIN, reason='unreadable', detail=str(why))])
+
+# %% ../../nbs/data/05_download.ipynb #415f77b6
 def is_done(
     ledger:pd.DataFrame, # of an event
     asked:str,           # digest of the request
@@ -205,6 +235,16 @@ def is_done(
     own = ledger[ledger.asked == asked]
     failed = (own.status == AGAIN) | (own.response == AGAIN)
     return bool((own.station == '').any()) and not failed.any()
+
+def is_whole(
+    ledger:pd.DataFrame, # of an event
+    folder,              # the archive
+    facts,               # of `channel_facts`, of all its metadata
+)->bool:
+    "Are the records of a ledger still there, and the metadata that it calls 'ok' still readable?"
+    known, got = {tuple(c[:4]) for c in facts}, ledger[ledger.status == 'fetched']
+    described = {tuple(s.split('.')) for s in got.station[got.response == 'ok']}
+    return described <= known and all((Path(folder)/f).is_file() for f in got.file)
 
 # %% ../../nbs/data/05_download.ipynb #d367eb56
 NO_EPOCH = 'no epoch covers this time'
@@ -253,7 +293,12 @@ def examine(
     st, remark = read_records(path)
     if remark: raise Rejected('unreadable', remark, station)
     if strange := {tr.id for tr in st} - {station}: raise Rejected('unreadable', f'it holds {sorted(strange)}', station)
-    for tr in st: tr.data = tr.data.astype(float)
+    rates = sorted({float(tr.stats.sampling_rate) for tr in st})
+    if len(rates) > 1:
+        raise Rejected('timing', f'sampling rates of {rates[0]:g} to {rates[-1]:g} Hz in one file', station)
+    for tr in st:
+        if tr.data.dtype.kind not in 'iuf': raise Rejected('unreadable', 'text instead of samples', station)
+        tr.data = tr.data.astype(float)
     st.merge(-1, misalignment_threshold=.5)
     st.sort(['starttime'])
     lost = [b.stats.starttime - a.stats.endtime - a.stats.delta for a, b in zip(st, st[1:])]
@@ -269,10 +314,11 @@ class Errand:
         folder,           # the archive
         request:DownloadRequest, asked:str, # and its digest
         facts:list,       # of `channel_facts`, extended in place
+        home:str='',      # name of its folder; '': from its name
     ):
         self.name, self.source, self.folder = name, read_source(event, name), Path(folder)
         self.request, self.asked, self.facts = request, asked, facts
-        self.place = self.folder/safe_name(name)
+        self.place = self.folder/(home or safe_name(name))
         self.part = self.place/'.part'
         self.start, self.end = self.source.time - request.before, self.source.time + request.after
         old = read_ledger(self.place/'ledger.csv')
@@ -374,7 +420,7 @@ def event_row(
     if rows and word == 'no data': word = 'answered'         # another data centre had none
     n = sum(r['status'] == 'fetched' for r in rows)
     row = dict(event=errand.name, station='', start=str(errand.start), end=str(errand.end), response='', bytes='',
-               file=f'quakeml/{safe_name(errand.name)}.xml', asked=errand.asked)
+               file=f'quakeml/{errand.place.name}.xml', asked=errand.asked)
     if word == 'answered': return row | dict(status='done', reason='ok', detail=f'{n} of {len(rows)} traces')
     return row | dict(status=word, reason=word, detail=said)
 
@@ -428,9 +474,10 @@ def download_event(
     asked:str='',        # digest of the request
     facts:list=None,     # of `channel_facts`, of the metadata in the archive; extended in place
     threads:int=3,       # connections to each data centre
+    home:str='',         # name of the event's folder; '': from its name
 )->pd.DataFrame:         # the ledger of the event
     "Request the records of an event and keep the sound ones"
-    errand = Errand(name, event, folder, request, asked, [] if facts is None else facts)
+    errand = Errand(name, event, folder, request, asked, [] if facts is None else facts, home)
     shutil.rmtree(errand.part, ignore_errors=True)
     errand.part.mkdir(parents=True)
     for c in clients:
@@ -445,8 +492,8 @@ def download_event(
     rows += [{k: getattr(r, k) for k in LEDGER} for r in earlier]
     rows += [dict(event=name, station=codes, status='refused', reason='no code', detail=said, asked=asked)
              for codes, said in errand.strange.items()]
-    ledger = pd.DataFrame([event_row(errand, clients, rows), *rows], columns=LEDGER).fillna('')
-    with atomic_path(errand.place/'ledger.csv') as tmp: ledger.to_csv(tmp, index=False)
+    ledger = as_ledger([event_row(errand, clients, rows), *rows])
+    with atomic_path(errand.place/'ledger.csv') as tmp: ledger.to_csv(tmp, index=False, encoding='utf-8')
     shutil.rmtree(errand.part)
     return ledger
 
@@ -476,7 +523,6 @@ def download(
     folder, asked = Path(folder), question(request, providers)
     if not providers: raise ValueError('there is no data centre to ask')
     at = [address(p) for p in providers]
-    unique_files([n for n, _ in events])                                     # raises
     if again := sorted(p for p, a in zip(providers, at) if at.count(a) > 1):
         raise ValueError(f'a data centre is named twice: {again}')
     with locked(folder, 'download'):
@@ -486,23 +532,69 @@ def download(
             advice = 'what is in the archive is whole: make room, and the same command goes on'
             raise OSError(e.errno, f'{os.strerror(e.errno)}; {advice}', str(folder)) from e
 
+# %% ../../nbs/data/05_download.ipynb #37863572
+def event_homes(
+    folder,  # the archive
+    names,   # of events, each once
+)->dict:     # name -> name of its folder
+    "A folder for each event, also for names that differ in signs only; one of another event is not taken"
+    def owner(home):
+        try: return next(iter(read_ledger(Path(folder)/home/'ledger.csv').event), '')
+        except ValueError: return ''
+    homes, used = {}, set()
+    for name in names:
+        safe, k = safe_name(name), 1
+        while (home := safe + f'_{k}'*(k > 1)).lower() in used or owner(home) not in ('', name): k += 1
+        homes[name] = home
+        used.add(home.lower())
+    return homes
+
+def _archive_facts(folder):
+    "`channel_facts` of all metadata that can be read; the rest is asked for again"
+    facts = []
+    for p in walk_files(folder):
+        try: facts += channel_facts(p)
+        except Rejected as e: warnings.warn(f'{p.name} is put down as missing: {e.detail}')
+        except OSError as e: warnings.warn(f'{p.name} is put down as missing: {one_line(e, p)}')
+    return facts
+
+def _sound_ledger(path):
+    "Ledger of an event; a broken one is put aside"
+    try: return read_ledger(path)
+    except ValueError as e:
+        warnings.warn(f'{e}; it is now {path.name}.broken, and the event is asked for again')
+        os.replace(path, f'{path}.broken')
+        return read_ledger(path)
+
+def _failed_event(name, asked, ledger, path, error):
+    "Ledger of an event that could not be asked for, with the rows that it had"
+    why, status = ('error', AGAIN) if not isinstance(error, Rejected) else (error.reason, 'refused')
+    said = one_line(error, path) if why == 'error' else error.detail
+    row = dict(event=name, status=status, reason=why, detail=said, asked=asked)
+    table = pd.concat([as_ledger([row]), ledger[ledger.station != '']], ignore_index=True)
+    with atomic_path(path) as tmp: table.to_csv(tmp, index=False, encoding='utf-8')
+    return table
+
 # %% ../../nbs/data/05_download.ipynb #74c9390d
 def _download_all(events, folder, providers, request, asked, threads, rate, progress, options):
-    facts = [f for p in walk_files(folder/'stationxml') for f in channel_facts(p)]
-    clients, out = [], []
+    facts, clients, out, n = _archive_facts(folder/'stationxml'), [], [], Counter()
+    homes = event_homes(folder, [name for name, _ in events])
     for name, event in (bar := tqdm(events, disable=not progress, leave=False, unit='event')):
-        path, place = folder/'quakeml'/f'{safe_name(name)}.xml', folder/safe_name(name)
-        ledger = read_ledger(place/'ledger.csv')
-        if not path.is_file():
-            with atomic_path(path) as tmp: event.write(str(tmp), format='QUAKEML')
-        if not is_done(ledger, asked):
-            clients = clients or _connect_all(providers, request, threads, rate, options)
+        place, path = folder/homes[name], folder/'quakeml'/f'{homes[name]}.xml'
+        ledger = _sound_ledger(place/'ledger.csv')
+        missing = not (is_done(ledger, asked) and is_whole(ledger, folder, facts))
+        if missing: clients = clients or _connect_all(providers, request, threads, rate, options)
+        try:
+            if not path.is_file():
+                with atomic_path(path) as tmp: event.write(str(tmp), format='QUAKEML')
             for c in clients: c.answers = place/'.answers'
-            ledger = download_event(name, event, folder, clients, request, asked, facts, threads)
-            if is_done(ledger, asked): shutil.rmtree(clients[0].answers, ignore_errors=True)
+            if missing: ledger = download_event(name, event, folder, clients, request, asked, facts, threads, place.name)
+            if missing and is_done(ledger, asked): shutil.rmtree(place/'.answers', ignore_errors=True)
+        except OSError: raise                                          # of the disk: it concerns all events
+        except Exception as e: ledger = _failed_event(name, asked, ledger, place/'ledger.csv', e)
         out.append(ledger)
-        traces = pd.concat(out)[lambda t: t.station != '']
-        bar.set_postfix(traces.status.value_counts().to_dict())
+        n.update(ledger.status[ledger.station != ''])
+        bar.set_postfix(dict(n))
     return pd.concat(out or [read_ledger(folder)], ignore_index=True)
 
 def _connect_all(providers, request, threads, rate, options):

@@ -1801,6 +1801,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'fwinb.pairs.workers._Worker.end': ('pairs/workers.html#_worker.end', 'fwinb/pairs/workers.py'),
                                      'fwinb.pairs.workers._Worker.give': ('pairs/workers.html#_worker.give', 'fwinb/pairs/workers.py'),
                                      'fwinb.pairs.workers._Worker.take': ('pairs/workers.html#_worker.take', 'fwinb/pairs/workers.py'),
+                                     'fwinb.pairs.workers._answer': ('pairs/workers.html#_answer', 'fwinb/pairs/workers.py'),
                                      'fwinb.pairs.workers._answers': ('pairs/workers.html#_answers', 'fwinb/pairs/workers.py'),
                                      'fwinb.pairs.workers._feed': ('pairs/workers.html#_feed', 'fwinb/pairs/workers.py'),
                                      'fwinb.pairs.workers._in_processes': ('pairs/workers.html#_in_processes', 'fwinb/pairs/workers.py'),

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['walk_files', 'cache_dir', 'atomic_path', 'save_pairs', 'pair_encoding', 'check_target', 'seal_store', 'open_pairs',
-           'locked', 'share_path']
+           'atomic_group', 'finish_group', 'sweep_group', 'locked', 'locked_file', 'share_path']
 
 # %% ../../nbs/pairs/01_store.ipynb #1092ab00
 import json, os, secrets, shutil
 from contextlib import contextmanager
+from glob import escape
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,10 +21,26 @@ from .schema import FORMAT, check_pairs
 
 # %% ../../nbs/pairs/01_store.ipynb #e3f75518
 def walk_files(
-    folder, # links to folders in it are followed
-)->list:    # sorted paths of all files below it
+    folder, # links to folders are followed, but no folder is walked twice
+)->list:    # sorted paths of all files below it; pipes, sockets and devices are left out
     "Every file below a folder"
-    return sorted(Path(d)/f for d,_,files in os.walk(folder, followlinks=True) for f in files)
+    files, seen, folders, links = [], set(), [Path(folder)], []
+    while folders or links:
+        here = folders.pop() if folders else links.pop(0)      # a folder is named by its own path before any link's
+        try:
+            key = (stat := os.stat(here)).st_dev, stat.st_ino
+            entries = [] if key in seen else list(os.scandir(here))
+        except OSError: continue                               # it may not be listed, as `os.walk` has it
+        seen.add(key)
+        for e in entries:
+            if _is(e.is_dir): (links if e.is_symlink() else folders).append(here/e.name)
+            elif e.is_symlink() or _is(e.is_file): files.append(here/e.name)
+    return sorted(files)
+
+def _is(test):
+    "`test` of a `DirEntry`; False for a link to itself"
+    try: return test()
+    except OSError: return False
 
 # %% ../../nbs/pairs/01_store.ipynb #eb66a212
 def cache_dir(
@@ -148,6 +165,48 @@ def _load_small(ds):
     small = {k: v for k,v in ds.variables.items() if k != 'waveform'}
     return ds.assign({k: (v.dims, values(v), v.attrs) for k,v in small.items()})
 
+# %% ../../nbs/pairs/01_store.ipynb #1324fd70
+@contextmanager
+def atomic_group(
+    path, # final place of the main file
+):        # folder to write it to under its name, and beside it the files and folders that belong to it
+    "Write several files or folders that come to their places together when the block ends; none of them on an error"
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    finish_group(path)
+    new = path.with_name(f'.{path.name}.new-{secrets.token_hex(4)}')
+    try:
+        new.mkdir()
+        yield new
+        if not (new/path.name).is_file(): raise ValueError(f'{path.name} was not written')
+        os.replace(new, _ready(path))
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    finish_group(path)
+
+def _ready(path): return path.with_name(f'.{path.name}.ready')
+
+def finish_group(
+    path, # of `atomic_group`
+)->None:
+    "Bring what a killed run had completed to its places"
+    path = Path(path)
+    ready = _ready(path)
+    if not ready.is_dir(): return
+    if (ready/path.name).exists(): path.unlink(missing_ok=True)
+    for p in sorted(ready.iterdir(), key=lambda p: p.name == path.name):      # the main file last
+        target = path.with_name(p.name)
+        if target.is_dir(): shutil.rmtree(target)
+        os.replace(p, target)
+    ready.rmdir()
+
+def sweep_group(
+    path, # of `atomic_group`
+)->None:
+    "Remove what killed runs had not completed; only for who holds the lock of `path`"
+    for p in Path(path).parent.glob(f'.{escape(Path(path).name)}.new-*'): shutil.rmtree(p)
+
 # %% ../../nbs/pairs/01_store.ipynb #ad717085
 @contextmanager
 def locked(
@@ -156,9 +215,29 @@ def locked(
 ):
     "Refuse a second program in the same folder at the same time; the lock ends with the block, or with the process"
     Path(folder).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(Path(folder)/'.lock')
+    with _held(Path(folder)/'.lock', f'another {who} is running in {folder}'): yield
+
+@contextmanager
+def locked_file(
+    path,     # a file that is going to be written; the lock lies beside it
+    who:str,  # name of the program, for the message
+):
+    "Refuse a second program that writes the same file; the lock ends with the block, or with the process"
+    path = Path(path)
+    made = not path.parent.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f'.{path.name}.lock')
+    with _held(lock, f'another {who} is writing {path}: it holds the lock {lock}'):
+        try: yield
+        finally:
+            lock.unlink(missing_ok=True)        # while it is held: who waits for it gets another one
+            if made and not any(path.parent.iterdir()): path.parent.rmdir()
+
+@contextmanager
+def _held(lock, text):
+    lock = FileLock(lock)
     try: lock.acquire(timeout=0)
-    except Timeout as e: raise ValueError(f'another {who} is running in {folder}') from e
+    except Timeout as e: raise ValueError(text) from e
     try: yield
     finally: lock.release()
 

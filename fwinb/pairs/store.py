@@ -217,6 +217,7 @@ def locked(
     Path(folder).mkdir(parents=True, exist_ok=True)
     with _held(Path(folder)/'.lock', f'another {who} is running in {folder}'): yield
 
+# %% ../../nbs/pairs/01_store.ipynb #f9c42f4a
 @contextmanager
 def locked_file(
     path,     # a file that is going to be written; the lock lies beside it

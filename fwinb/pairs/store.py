@@ -185,6 +185,7 @@ def atomic_group(
         raise
     finish_group(path)
 
+# %% ../../nbs/pairs/01_store.ipynb #8f02f3a9
 def _ready(path): return path.with_name(f'.{path.name}.ready')
 
 def finish_group(

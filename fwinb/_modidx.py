@@ -1867,6 +1867,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'fwinb.pairs.store.share_path': ('pairs/store.html#share_path', 'fwinb/pairs/store.py'),
                                    'fwinb.pairs.store.sweep_group': ('pairs/store.html#sweep_group', 'fwinb/pairs/store.py'),
                                    'fwinb.pairs.store.walk_files': ('pairs/store.html#walk_files', 'fwinb/pairs/store.py')},
+            'fwinb.pairs.table': { 'fwinb.pairs.table.Column': ('pairs/table.html#column', 'fwinb/pairs/table.py'),
+                                   'fwinb.pairs.table.describe_columns': ('pairs/table.html#describe_columns', 'fwinb/pairs/table.py')},
             'fwinb.pairs.workers': { 'fwinb.pairs.workers.WorkerLost': ('pairs/workers.html#workerlost', 'fwinb/pairs/workers.py'),
                                      'fwinb.pairs.workers._Queue': ('pairs/workers.html#_queue', 'fwinb/pairs/workers.py'),
                                      'fwinb.pairs.workers._Queue.__init__': ( 'pairs/workers.html#_queue.__init__',

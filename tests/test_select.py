@@ -52,7 +52,7 @@ def test_real(real, tmp_path, capsys):
     assert [line.split()[:2] for line in stations if line] == [['AAK', 'II'], ['ADK', 'IU'], ['AFI', 'IU']]
 
 def test_real_on_the_fly(real):
-    table = select(real)
+    table = select(real, '')
     assert (usable(table) > .8).all() and len(usable(table)) == 6
 
 def in_band(x, dt):
@@ -206,7 +206,6 @@ def test_safe_name(name):
 @pytest.mark.parametrize('args, said', [
     (['nowhere'], 'there is no folder or file nowhere'),
     ([str(SAMPLE), 'nowhere'], 'there is no folder or file nowhere'),
-    ([str(SAMPLE/'obsd')], 'holds no events'),
     ([str(SAMPLE/'quakeml')], 'holds no records'),
     ([str(SAMPLE), '--model', 'no-such-model'], 'no-such-model'),
     ([str(SAMPLE), '--events', 'nowhere.xml'], 'there is no file nowhere.xml'),

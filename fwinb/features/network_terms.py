@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DELAY', 'AMPLITUDE', 'SERIES', 'LMAX', 'GOOD_CORRELATION', 'TERMS', 'Prior', 'Series', 'event_columns', 'path_means',
-           'map_prior', 'Terms', 'joint_terms', 'event_order', 'running_median', 'event_station_terms',
+           'map_prior', 'Terms', 'joint_terms', 'with_times', 'event_order', 'running_median', 'event_station_terms',
            'network_term_table']
 
 # %% ../../nbs/features/02_network_terms.ipynb #d768e830
@@ -130,9 +130,16 @@ def joint_terms(
     return Terms(out, stations, structure, m*np.array(prior.event), scatter)
 
 # %% ../../nbs/features/02_network_terms.ipynb #c1989582
+def with_times(
+    table:pd.DataFrame,  # a row per pair
+    pairs,               # Dataset of these pairs
+)->pd.DataFrame:         # with the column `time`, if the pairs have `event_time`
+    "Origin times of the pairs, s after 1970-01-01"
+    return table.assign(time=pairs.event_time.values) if 'event_time' in pairs else table
+
 def event_order(
     event,      # (n,) names
-    time=None,  # (n,) origin times or anything that sorts; None: the names' order
+    time=None,  # (n,) origin times or anything that sorts; None: not known, the order of the names
 )->np.ndarray:  # (n,) rank in time
     "Rank of each event in time"
     return np.unique(np.asarray(event, str) if time is None else np.asarray(time), return_inverse=True)[1]
@@ -186,7 +193,7 @@ def _scaled_paths(table, paths, series):
 def event_station_terms(
     table:pd.DataFrame,  # of `pair_features`
     of:str='lag',        # column to decompose: 'lag' or 'delay_50_70' etc., s; 'dlnA' or 'amplitude_50_70' etc.
-    time=None,           # (n,) origin times; None: events in the order of their names
+    time=None,           # (n,) origin times; None: column `time`, else the order of the events' names
     window:int=15,       # records of a station that make its history
     paths=None,          # of `path_means`, if they are known
     rounds:int=2,        # alternations of terms and history
@@ -197,7 +204,8 @@ def event_station_terms(
     y, sound, limit, series = _quantity(table, of)
     columns = event_columns(table.azimuth_deg.values, table.distance_deg.values)
     A, prior = _scaled_paths(table, paths, series), DELAY if series else AMPLITUDE
-    groups, order = list(table.reset_index().groupby('earth').indices.values()), event_order(table.event, time)
+    groups = list(table.reset_index().groupby('earth').indices.values())
+    order = event_order(table.event, table.time.values if time is None and 'time' in table else time)
     event, station = table.event.values, table.station.values
     parts, history = np.zeros((3, len(y))), np.zeros(len(y))
     largest = 200 if of == 'lag' else np.inf if series is None else limit      # in a history
@@ -260,7 +268,7 @@ def _residual_norms(
 # %% ../../nbs/features/02_network_terms.ipynb #43b29291
 def network_term_table(
     table:pd.DataFrame,  # of `pair_features`: all pairs that are known, of all events
-    time=None,           # (n,) origin times; None: events in the order of their names
+    time=None,           # (n,) origin times; None: column `time`, else the order of the events' names
     window:int=15,       # records of a station that make its history
 )->pd.DataFrame:         # a row per pair, columns `TERMS`; NaN where the pair has no features
     "Event, station and structure terms of every pair, and the residual norms that follow from them"

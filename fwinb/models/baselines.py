@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 from sklearn.svm import SVC
 
-from ..features.network_terms import TERMS, network_term_table
+from ..features.network_terms import TERMS, network_term_table, with_times
 from ..features.pair import PAIR_FEATURES, pair_features
 from ..labels.misfit import calibrate_thresholds, grade
 from ..labels.truth import baseline_table, correlation_rule, obspy_misfit
@@ -37,7 +37,7 @@ def pair_tables(
     pairs,          # Dataset of pairs; may be lazy
 )->pd.DataFrame:    # a row per pair: the columns of `pair_features` and `TERMS`
     "Features and event and station terms of every pair"
-    table = pair_features(pairs)
+    table = with_times(pair_features(pairs), pairs)
     return table.join(network_term_table(table))
 
 # %% ../../nbs/models/06_baselines.ipynb #7a4882cb

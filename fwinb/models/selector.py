@@ -15,7 +15,7 @@ import numpy as np, pandas as pd, torch
 from fastai.basics import Callback, DataLoaders, OptimWrapper
 from safetensors.torch import save_file
 
-from ..features.network_terms import network_term_table
+from ..features.network_terms import network_term_table, with_times
 from ..features.pair import pair_features
 from ..labels.truth import recall_at_precision
 from .inference import file_digest
@@ -23,7 +23,7 @@ from .metrics import (
     apply_platt, decision_limits, fit_platt, fit_temperature, truth_class, usable_probability)
 from .pretrained import Model, SelectorNet, apply_scale, feature_matrix, fit_scale
 from .resnet import network_input
-from .train import IndexLoader, PairSet, fit, make_learner, seed_everything
+from .train import IndexLoader, PairSet, choose_device, fit, make_learner, seed_everything
 from ..pairs.schema import CLASSES
 from ..pairs.store import atomic_path
 
@@ -71,6 +71,7 @@ def selector_data(
 )->SelectorData:
     "Inputs and truth of simulated pairs"
     table = pair_features(pairs) if table is None else table
+    table = with_times(table, pairs)
     terms = network_term_table(subnetworks(table, share, seed=seed) if share else table)
     ok = table.status.values == 'ok'
     x = network_input(pairs, npts, difference=True, dtype=torch.float16)[torch.from_numpy(ok)]
@@ -105,22 +106,25 @@ def train_selector(
     seed:int=0,
     bf16:bool=True,         # the network in bfloat16
     progress:bool=True,
+    device=None,            # to train on; None: of `choose_device`
     **architecture          # of `SelectorNet`
-)->tuple:                   # network, `Scale`, and a row per epoch
+)->tuple:                   # network on the CPU, `Scale`, and a row per epoch
     "Train the selector on the truth"
     scale = fit_scale(train.features)
     x = torch.cat([train.x, valid.x])
     f = torch.cat([apply_scale(d.features, scale) for d in (train, valid)])
     y = torch.from_numpy(np.concatenate([train.truth, valid.truth]).astype(int) - 1)
+    device = choose_device(device)
+    x, f, y = (t.to(device) for t in (x, f, y))
     n = len(train.x)
     sets = [_SelectorSet(x, f, y, rows, list(CLASSES)) for rows in (np.arange(n), np.arange(n, len(x)))]
-    train_dl = IndexLoader(sets[0], bs, shuffle=True, seed=seed, drop_last=True)
-    dls = DataLoaders(train_dl, IndexLoader(sets[1], 1024), device=torch.device('cpu'))
+    train_dl = IndexLoader(sets[0], bs, shuffle=True, seed=seed, drop_last=True, device=device)
+    dls = DataLoaders(train_dl, IndexLoader(sets[1], 1024, device=device), device=device)
     seed_everything(seed)
     learn = make_learner(dls, SelectorNet(f.shape[1], **architecture), lr, bf16=bf16, opt=_adamw)
     learn.add_cb(Flip())
     history = fit(learn, epochs, lr, 'one_cycle', progress=progress)
-    return learn.model.eval(), scale, history
+    return learn.model.eval().cpu(), scale, history
 
 # %% ../../nbs/models/05_selector.ipynb #0841fc16
 # precisions for which a limit is kept

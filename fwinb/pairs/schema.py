@@ -31,6 +31,7 @@ class Variable(NamedTuple):
     high:float    # largest legal value, or None
     stage:str     # notebook that adds it; 'pair': every store holds it
     meaning:str   # what it is, with its sign
+    finite:bool=False # must it be known? False: NaN stands for 'not known' or 'none'
 
 # %% ../../nbs/pairs/00_schema.ipynb #8cfbdcd8
 _P = ('pair',)
@@ -39,16 +40,20 @@ SCHEMA = dict(
     event=Variable(_P, 'U', '', None, None, 'pair', 'name of the earthquake'),
     station=Variable(_P, 'U', '', None, None, 'pair', 'NET.STA.LOC.CHA'),
     event_latitude=Variable(
-        _P, 'f', 'degree', -90, 90, 'pair', 'geographic latitude of the centroid, north positive'),
-    event_longitude=Variable(_P, 'f', 'degree', -180, 360, 'pair', 'longitude of the centroid, east positive'),
-    event_depth_km=Variable(_P, 'f', 'km', 0, 800, 'pair', 'depth of the centroid below the surface'),
-    event_magnitude=Variable(_P, 'f', '', 0, 10, 'pair', 'moment magnitude'),
+        _P, 'f', 'degree', -90, 90, 'pair', 'geographic latitude of the centroid, north positive', True),
+    event_longitude=Variable(
+        _P, 'f', 'degree', -180, 360, 'pair', 'longitude of the centroid, east positive', True),
+    event_depth_km=Variable(_P, 'f', 'km', 0, 800, 'pair', 'depth of the centroid below the surface', True),
+    event_magnitude=Variable(_P, 'f', '', 0, 10, 'pair', 'moment magnitude; NaN: not known'),
     moment_tensor=Variable(
-        ('pair','component'), 'f', 'N m', None, None, 'pair', 'rr tt pp rt rp tp; r up, theta south, phi east'),
-    station_latitude=Variable(_P, 'f', 'degree', -90, 90, 'pair', 'geographic latitude, north positive'),
-    station_longitude=Variable(_P, 'f', 'degree', -180, 360, 'pair', 'longitude, east positive'),
-    distance_deg=Variable(_P, 'f', 'degree', 0, 180, 'pair', 'epicentral distance on the geocentric sphere'),
-    azimuth_deg=Variable(_P, 'f', 'degree', 0, 360, 'pair', 'from the event to the station, clockwise from north'),
+        ('pair','component'), 'f', 'N m', None, None, 'pair',
+        'rr tt pp rt rp tp; r up, theta south, phi east; six NaN: not known'),
+    station_latitude=Variable(_P, 'f', 'degree', -90, 90, 'pair', 'geographic latitude, north positive', True),
+    station_longitude=Variable(_P, 'f', 'degree', -180, 360, 'pair', 'longitude, east positive', True),
+    distance_deg=Variable(
+        _P, 'f', 'degree', 0, 180, 'pair', 'epicentral distance on the geocentric sphere', True),
+    azimuth_deg=Variable(
+        _P, 'f', 'degree', 0, 360, 'pair', 'from the event to the station, clockwise from north', True),
     origin=Variable(
         _P, 'U', '', None, None, 'pair', "where the observation is from: 'fdsn', 'files' or 'simulated'"),
     status=Variable(_P, 'U', '', None, None, 'pair', "'ok', or why the pair cannot be graded"),
@@ -56,6 +61,9 @@ SCHEMA = dict(
 
 # %% ../../nbs/pairs/00_schema.ipynb #e53e5bd6
 SCHEMA |= dict(
+    event_time=Variable(
+        _P, 'f', 's', None, None, '02_preprocess',
+        'time zero of the synthetic, after 1970-01-01T00:00:00Z; the same for all pairs of an event', True),
     snr=Variable(
         _P, 'f', '', 0, None, '02_preprocess',
         'rms acceleration in the window over that before the origin, in the band; NaN: not known'),
@@ -190,6 +198,7 @@ def check_pairs(
     for name in pairs.data_vars:
         if name in SCHEMA: _check_variable(pairs, name)
     _check_unique(pairs)
+    if 'event_time' in pairs: _check_times(pairs)
     if waveforms is None: waveforms = pairs.waveform.variable._in_memory
     if waveforms: _check_waveforms(pairs)
     return pairs
@@ -220,7 +229,9 @@ def _check_variable(pairs, name):
     if kind.replace('u', 'i') != row.kind: raise ValueError(f'{name} is of kind {v.dtype}, not {row.kind!r}')
     if row.kind not in 'fi' or name == 'waveform': return
     x, bad = v.values, np.zeros(v.shape, bool)
-    if row.stage == 'pair': bad |= ~np.isfinite(x)
+    if row.finite: bad |= ~np.isfinite(x)
+    elif row.stage == 'pair': bad |= np.isinf(x)
+    if name == 'moment_tensor': bad |= np.isnan(x) & ~np.isnan(x).all(-1, keepdims=True)     # all six or none
     if row.low is not None: bad |= x < row.low
     if row.high is not None: bad |= x > row.high
     if bad.any():
@@ -232,6 +243,15 @@ def _check_variable(pairs, name):
 def _check_unique(pairs):
     key = pd.MultiIndex.from_arrays([pairs.event.values.astype(object), pairs.station.values.astype(object)])
     if key.has_duplicates: raise ValueError(f'{pair_name(pairs, int(np.argmax(key.duplicated())))} is there twice')
+
+def _check_times(pairs):
+    _, first, inverse = np.unique(pairs.event.values.astype(str), return_index=True, return_inverse=True)
+    time = pairs.event_time.values
+    late = time - time[first][inverse]
+    if (late != 0).any():
+        i = int(np.argmax(late != 0))
+        other = pair_name(pairs, first[inverse[i]])
+        raise ValueError(f'{pair_name(pairs, i)}: event_time is {late[i]:g} s after that of {other}')
 
 def _check_waveforms(pairs):
     ok = pairs.status.values == 'ok'

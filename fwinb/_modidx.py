@@ -5,6 +5,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'fwinb.commands._Columns.__call__': ('commands/commands.html#_columns.__call__', 'fwinb/commands.py'),
                                 'fwinb.commands._Columns.__init__': ('commands/commands.html#_columns.__init__', 'fwinb/commands.py'),
                                 'fwinb.commands._add_inputs': ('commands/commands.html#_add_inputs', 'fwinb/commands.py'),
+                                'fwinb.commands._end_now': ('commands/commands.html#_end_now', 'fwinb/commands.py'),
                                 'fwinb.commands._failed': ('commands/commands.html#_failed', 'fwinb/commands.py'),
                                 'fwinb.commands._no_pair': ('commands/commands.html#_no_pair', 'fwinb/commands.py'),
                                 'fwinb.commands._parser': ('commands/commands.html#_parser', 'fwinb/commands.py'),

@@ -384,4 +384,5 @@ def test_syngine_other_model(centre, inventory, tmp_path):
     one = {'SY.ADK': station_places(inventory)['SY.ADK']}
     fetch_syngine([('SIM1', sample_event())], one, tmp_path/'synt', centre.base)
     with pytest.raises(ValueError, match='use another folder'): fetch_syngine([('SIM1', sample_event())], one, tmp_path/'synt', centre.base, model='ak135f_5s')
-    with pytest.raises(ValueError, match='is not named'): fetch_syngine([('SIM1', sample_event())], {'../x': (0, 0)}, tmp_path/'synt', centre.base)
+    bad = fetch_syngine([('SIM1', sample_event())], one | {'../x': (0, 0)}, tmp_path/'synt', centre.base).set_index('station')
+    assert list(bad.status) == ['refused', 'there already'] and 'is not named' in bad.reason['../x']

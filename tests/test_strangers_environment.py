@@ -7,8 +7,11 @@ from obspy import UTCDateTime
 pytest.importorskip('portable_fdsnws_dataselect')
 from fwinb.data.download import (
     DownloadRequest, choose_events, download, download_event, event_homes, examine, get_events, read_ledger, read_ledgers)
+from fwinb.data import convert
+from fwinb.data.convert import export_asdf, fetch_syngine, find_event, import_obspydmt, origin_times
 from fwinb.data.events import Rejected
 from fwinb.data.files import read_events
+from test_convert import as_obspydmt                       # the sample as obspyDMT would have stored it
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT/'data/sample/raw'
@@ -165,3 +168,142 @@ def test_examine_rates_and_text(tmp_path):
     with pytest.raises(Rejected, match='timing: sampling rates of 0.5 to 1 Hz'): examine(written(tr, slow), tr.id)
     said = obspy.Trace(np.array([b'a', b' ', b'l']*20, '|S1'), head | dict(starttime=tr.stats.starttime))
     with pytest.raises(Rejected, match='text instead of samples'): examine(written(said), tr.id)
+
+# an archive of obspyDMT
+
+@pytest.fixture
+def weird(tmp_path):
+    "Two stations, and whatever an archive of years collects"
+    top = as_obspydmt(tmp_path/'dmt', obspy.read_inventory(SAMPLE/'stationxml/SY.xml'), ['ADK', 'HRV'])
+    home = top/'20010203_040506.a'
+    (home/'raw/SY.LOOSE.00.LHZ').symlink_to('nowhere')
+    (home/'resp/STXML.SY.LOOSE.00.LHZ').symlink_to('nowhere')
+    (home/'raw/SY.TEXT.00.LHZ').write_text('a note, no record')
+    (home/'raw/folder').mkdir(); (home/'raw/folder/x').write_text('deeper')
+    (home/'raw/folder/up').symlink_to(home)                # a loop
+    (top/'no_time').mkdir(); (top/'no_time/raw').mkdir()
+    shutil.copy(home/'raw/SY.ADK.00.LHZ', top/'no_time/raw/SY.ADK.00.LHZ')
+    (top/'99999999_999999.a/raw').mkdir(parents=True)
+    (top/'EVENTS-INFO/loose.ndk').symlink_to('nowhere'); (top/'EVENTS-INFO/cut.xml').write_text('<quakeml>')
+    return top
+
+def test_weird_archive(weird, tmp_path):
+    "Every file has its row; the sound ones are taken over"
+    table = import_obspydmt(weird, tmp_path/'raw')
+    got = table[table.status == 'taken over']
+    assert sorted(got.what) == ['events']*3 + ['records']*5 + ['stations']*2
+    row = table.set_index('file')
+    for name in ('raw/SY.LOOSE.00.LHZ', 'resp/STXML.SY.LOOSE.00.LHZ', 'raw/SY.TEXT.00.LHZ'):
+        assert row.status[f'20010203_040506.a/{name}'] == 'left out' and row.reason[f'20010203_040506.a/{name}']
+    for name in ('no_time', '99999999_999999.a'): assert 'knows this event' in row.reason[name]
+    for name in ('loose.ndk', 'cut.xml'): assert row.status[f'EVENTS-INFO/{name}'] == 'left out'
+    assert table.file.is_unique and not table.file.str.contains('/up/').any()      # loops of links end
+
+def test_import_again_with_broken_metadata(weird, tmp_path):
+    "A file of the new archive that somebody has cut is not written over, and does not end the next import"
+    import_obspydmt(weird, tmp_path/'raw')
+    path = tmp_path/'raw/stationxml/SY.ADK.xml'
+    path.write_bytes(path.read_bytes()[:800])
+    with pytest.warns(UserWarning, match='SY.ADK.xml is not used'): import_obspydmt(weird, tmp_path/'raw')
+    assert path.stat().st_size == 800 and obspy.read_inventory(str(tmp_path/'raw/stationxml/SY.ADK.2.xml'))[0][0].code == 'ADK'
+
+def test_two_events_of_one_name(weird, tmp_path):
+    "Neither loses its QuakeML: the second has its time in its name; also in the next run"
+    text = (weird/'EVENTS-INFO/catalog.ml').read_text(encoding='utf-8')
+    (weird/'EVENTS-INFO/catalog.ml').write_text(text.replace('text>SIM2<', 'text>SIM1<'), encoding='utf-8')
+    for status in ('taken over', 'there already'):
+        table = import_obspydmt(weird, tmp_path/'raw').query("what == 'events' and target.str.endswith('.xml')")
+        assert sorted(table.event) == ['SIM1', 'SIM1_20010605_040302'] and set(table.status) == {status}
+    times = sorted(read_events(p)[0].origins[0].time for p in (tmp_path/'raw/quakeml').iterdir())
+    assert [str(t)[:10] for t in times] == ['2001-02-03', '2001-06-05']
+
+def test_event_that_no_writer_accepts(weird, tmp_path, monkeypatch):
+    "It is a row; the other event and all records are taken over"
+    write = obspy.Catalog.write
+    def picky(self, path, format):
+        if 'SIM1' in str(path): raise KeyError('no such attribute')
+        return write(self, path, format)
+    monkeypatch.setattr(obspy.Catalog, 'write', picky)
+    table = import_obspydmt(weird, tmp_path/'raw')
+    bad = table[table.status.eq('left out') & table.event.eq('SIM1') & table.what.eq('events')]
+    assert 'KeyError' in bad.reason.iloc[0] and (table.status.eq('taken over') & table.what.eq('records')).sum() == 5
+
+def test_user_events_named(weird, tmp_path):
+    "A folder of events is read; a file that is none is named"
+    assert (import_obspydmt(weird, tmp_path/'a', events=[SAMPLE/'quakeml']).what == 'events').sum() > 2
+    (tmp_path/'bad.xml').write_text('<quakeml>')
+    with pytest.raises(ValueError, match='bad.xml cannot be read as events'): import_obspydmt(weird, tmp_path/'b', events=[tmp_path/'bad.xml'])
+
+def test_find_event_in_a_long_catalogue():
+    "The time grows with folders plus events, not with their product; and the nearest origin is the one"
+    def at(t): return obspy.core.event.Event(origins=[obspy.core.event.Origin(time=t)])
+    events = [at(A + 50*k) for k in range(4000)]
+    times = origin_times(events)
+    for k in range(0, 4000, 7):
+        assert find_event(A + 50*k, events, times) is events[k] and find_event(A + 50*k + 10, events, times) is None
+    close = [at(A + .2), at(A + .6), at(A + 1.9)]
+    assert find_event(A, close) is close[1] and find_event(None, close) is None and find_event(A - 1, close) is close[0]
+
+# ASDF
+
+def small_archive(folder):
+    for p in [*sorted(SAMPLE.glob('obsd/SIM1*'))[:3], SAMPLE/'quakeml/SIM1.xml', SAMPLE/'quakeml/SIM2.xml', SAMPLE/'stationxml/SY.xml']:
+        shutil.copy(p, folder)
+    return folder
+
+def test_asdf_bad_pieces(tmp_path):
+    "A loose link, a record cut after its header, samples of 16 bits and text: rows or exact copies, and the rest is stored"
+    pyasdf = pytest.importorskip('pyasdf')
+    (raw := tmp_path/'raw').mkdir(); small_archive(raw)
+    tr = obspy.read(str(next(raw.glob('SIM1*ADK*'))))[0]
+    (raw/'loose.mseed').symlink_to('nowhere')
+    tr.stats.pop('mseed'); tr.stats.location = '16'
+    tr.data = np.clip(tr.data, -2**15, 2**15-1).astype(np.int16)
+    tr.write(str(raw/'short.mseed'), 'MSEED', encoding='INT16')
+    said = tr.copy(); said.stats.location = 'TX'; said.data = np.array([b'a', b' ']*(tr.stats.npts//2), '|S1')
+    said.write(str(raw/'text.mseed'), 'MSEED')
+    sac = tr.copy(); sac.stats.location = 'CU'; sac.data = sac.data.astype(np.float32)
+    sac.write(str(raw/'cut.sac'), 'SAC')
+    (raw/'cut.sac').write_bytes((raw/'cut.sac').read_bytes()[:5000])
+    table = export_asdf(raw, tmp_path/'out')
+    by = table.set_index('station')
+    assert by.status['SY.ADK.16.LHZ'] == 'stored' and (table.status == 'stored').sum() == 4
+    assert by.reason['SY.ADK.TX.LHZ'] == 'text instead of samples'
+    assert {'loose.mseed', 'cut.sac'} <= set(table.file[table.status == 'left out'])
+    with pyasdf.ASDFDataSet(str(tmp_path/'out/SIM1.h5'), mode='r', mpi=False) as ds:
+        kept = next(t for t in ds.waveforms['SY.ADK']['raw_recording'] if t.stats.location == '16')
+        assert kept.data.dtype == np.int32 and np.array_equal(kept.data, tr.data)
+
+def test_asdf_one_event_fails(tmp_path, monkeypatch):
+    pytest.importorskip('pyasdf')
+    write = convert.write_asdf
+    def picky(path, event, *args):
+        if 'SIM1' in str(path): raise TypeError('dtype is not allowed')
+        return write(path, event, *args)
+    monkeypatch.setattr(convert, 'write_asdf', picky)
+    table = export_asdf(SAMPLE, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ['SIM2.h5']
+    assert set(table.status[table.event == 'SIM1']) == {'left out'} and 'stored' in set(table.status[table.event == 'SIM2'])
+    assert table.reason[table.event == 'SIM1'].str.contains('TypeError: dtype').all()
+
+def test_asdf_names_alike(tmp_path):
+    pytest.importorskip('pyasdf')
+    (raw := tmp_path/'raw').mkdir(); small_archive(raw)
+    for p, name in ((raw/'SIM1.xml', 'x/1'), (raw/'SIM2.xml', 'x 1')):
+        p.write_text(p.read_text(encoding='utf-8').replace(f'text>{p.stem}<', f'text>{name}<'), encoding='utf-8')
+    export_asdf(raw, tmp_path/'out')
+    assert sorted(p.name for p in (tmp_path/'out').iterdir()) == ['x_1.h5', 'x_1_2.h5']
+
+# Syngine
+
+def test_syngine_bad_file_and_name(tmp_path):
+    "A file that was cut, and a station that no request can name: rows; nobody is asked for them"
+    class Client:
+        def get_model_info(self, model): raise AssertionError('asked')
+    (tmp_path/'SIM1').mkdir()
+    (tmp_path/'SIM1/SY.ADK.LXZ.sac').write_bytes(b'cut')
+    (tmp_path/'SIM1/refused.csv').write_bytes(b'station,model,reason\nSY.HRV,prem_a_20s,\xe9 no\nbroken\n')
+    places = {'SY.ADK': (51.9, -176.7), '../x': (0, 0), 'SY.NAN': (float('nan'), 0), 'SY.HRV': (42.5, -71.6)}
+    table = fetch_syngine(EVENTS[:1], places, tmp_path, client=Client()).set_index('station')
+    assert table.status.to_dict() == {'../x': 'refused', 'SY.NAN': 'refused', 'SY.ADK': 'failed', 'SY.HRV': 'refused'}
+    assert 'cannot be read' in table.reason['SY.ADK'] and 'no latitude' in table.reason['SY.NAN']

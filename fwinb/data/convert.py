@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['SPECFEM', 'TABLE', 'RAW', 'RESP', 'FILTERED', 'LEFT', 'TAG', 'EXPORT', 'EDGE', 'WEAKEST', 'SHORTEST', 'SYNGINE',
-           'FETCH', 'Place', 'station_places', 'hypocentre', 'cmt_event', 'write_specfem', 'Row', 'event_folders',
-           'folder_time', 'find_event', 'listed_event', 'record_name', 'take_over', 'epoch_facts', 'known_stations',
-           'take_stations', 'why_left', 'import_obspydmt', 'index_raw', 'same_span_differs', 'write_asdf',
-           'export_asdf', 'source_spectrum', 'duration_spectrum', 'highest_frequency', 'exchange_source', 'Refused',
-           'syngine_client', 'one_try', 'ask_halves', 'syngine_request', 'check_whole', 'check_answer', 'syngine_trace',
-           'syngine_model', 'fetch_syngine']
+           'FETCH', 'station_places', 'hypocentre', 'cmt_event', 'write_specfem', 'Row', 'event_folders', 'folder_time',
+           'origin_times', 'find_event', 'listed_event', 'why_not', 'record_name', 'take_over', 'epoch_facts',
+           'known_stations', 'take_stations', 'why_left', 'import_obspydmt', 'index_raw', 'same_span_differs',
+           'write_asdf', 'export_asdf', 'source_spectrum', 'duration_spectrum', 'highest_frequency', 'exchange_source',
+           'Refused', 'syngine_client', 'one_try', 'ask_halves', 'syngine_request', 'check_whole', 'check_answer',
+           'syngine_trace', 'syngine_model', 'fetch_syngine']
 
 # %% ../../nbs/data/10_convert.ipynb #0be2bad9
-import csv, os, re, shutil, warnings
+import bisect, csv, os, re, shutil, warnings
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,27 +28,23 @@ from requests.exceptions import RequestException
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from .archive import STATION_NAME, station_line
-from .download import trace_name
+from .download import FULL, get_events, trace_name
 from .events import (
-    Rejected, centroid, event_name, find_mechanism, half_duration, name_events, read_source, safe_name)
+    Rejected, centroid, event_name, find_mechanism, half_duration, name_events, read_source,
+    safe_name, safe_names)
 from .fdsn import BUSY, Temporary, patiently, retry_after
-from .files import kind_of_file, read_events, read_records, read_stations, unique_files
+from .files import kind_of_file, one_line, read_events, read_records, read_stations
+from .instruments import Place
 from ..pairs.schema import RECORD_LENGTH, path_geometry
 from ..pairs.store import atomic_path, walk_files
 
 # %% ../../nbs/data/10_convert.ipynb #8b261aa5
-class Place(NamedTuple):
-    "Coordinates of a sensor"
-    latitude:float        # geographic, degrees
-    longitude:float       # degrees
-    elevation_m:float=0.  # of the surface or the sensor, as in the metadata
-    burial_m:float=0.     # of the sensor below the ground
-
 def station_places(
     stations,  # obspy Inventory, or 'NET.STA' -> (latitude, longitude[, elevation, burial in m])
 )->dict:       # 'NET.STA' -> `Place`
     "Coordinates of stations; of several epochs the last one"
-    if not isinstance(stations, Inventory): return {code: Place(*map(float, place)) for code, place in stations.items()}
+    if not isinstance(stations, Inventory):
+        return {code: Place(*map(float, place[:4])) for code, place in stations.items()}
     places = {}
     for network in stations:
         for s in network:
@@ -105,7 +101,7 @@ def write_specfem(
 )->Path:        # FOLDER/EVENT/DATA
     "CMTSOLUTION and STATIONS for SPECFEM3D_GLOBE, both or neither"
     source = cmt_event(event, name)
-    lines = [station_line(code, *place) for code, place in sorted(station_places(stations).items())]
+    lines = [station_line(code, *place[:4]) for code, place in sorted(station_places(stations).items())]
     if not lines: raise ValueError(f'there is no station for {name or event_name(event)}')
     data = Path(folder)/source.event_descriptions[0].text/'DATA'
     inside = data.iterdir() if data.is_dir() else [data]*data.exists()
@@ -145,14 +141,23 @@ def folder_time(
     try: return UTCDateTime.strptime(m[1] + m[2], '%Y%m%d%H%M%S') if m else None
     except ValueError: return None
 
+def origin_times(
+    events,  # obspy Events
+)->list:     # (time of an origin in ns, index of the event), sorted
+    "All origins of a catalogue by time, sorted once: a catalogue has thousands, and so has an archive"
+    return sorted((o.time.ns, i) for i, e in enumerate(events) for o in e.origins if o.time is not None)
+
 def find_event(
     time,    # UTCDateTime, rounded down to seconds, or None
     events,  # obspy Events
+    times=None, # their `origin_times`, if they are known
 ):           # obspy Event, or None
     "The event with an origin in this second"
     if not time: return
-    near = [(abs(o.time - time - .5), i) for i, e in enumerate(events) for o in e.origins if o.time is not None]
-    return events[min(near)[1]] if near and min(near)[0] < 1.5 else None
+    times, middle = origin_times(events) if times is None else times, time.ns + 5*10**8
+    first, last = (bisect.bisect_left(times, (middle + k*15*10**8,)) for k in (-1, 1))
+    near = [(abs(t - middle), i) for t, i in times[first:last]]
+    return events[min(near)[1]] if near else None
 
 # %% ../../nbs/data/10_convert.ipynb #a0a4ccfb
 def listed_event(
@@ -161,7 +166,7 @@ def listed_event(
 ):         # obspy Event without a moment tensor, or None
     "An event from obspyDMT's own list"
     if not (Path(path).is_file() and time): return
-    for row in (line.split(',') for line in Path(path).read_text(errors='replace').splitlines()):
+    for row in (line.split(',') for line in Path(path).read_text(encoding='utf-8', errors='replace').splitlines()):
         at = next((i for i, word in enumerate(row) if folder_time(word.strip())), None)   # its column varies
         try: latitude, longitude, depth = map(float, row[at+1:at+4]) if at else (np.nan,)*3
         except ValueError: continue
@@ -169,6 +174,15 @@ def listed_event(
             title = EventDescription(text=time.strftime('%Y%m%d_%H%M%S'), type='earthquake name')
             origin = Origin(time=time, latitude=latitude, longitude=longitude, depth=depth*1e3)
             return Event(origins=[origin], event_descriptions=[title])
+
+# %% ../../nbs/data/10_convert.ipynb #50cf1afc
+def why_not(
+    error, # exception
+    path,  # the file concerned
+)->str:
+    "Why a file or an event is left out; a full disk is raised again"
+    if isinstance(error, OSError) and error.errno in FULL: raise error
+    return f'{error.reason}: {error.detail}' if isinstance(error, Rejected) else f'error: {one_line(error, path)}'
 
 # %% ../../nbs/data/10_convert.ipynb #8f02a3a9
 def record_name(
@@ -182,7 +196,8 @@ def record_name(
     if len(kinds) != 1 or not kinds <= set(endings):
         raise Rejected('unreadable', f'a record in the format {", ".join(sorted(kinds))}, not miniSEED or SAC')
     span = min(tr.stats.starttime for tr in st), max(tr.stats.endtime for tr in st)
-    try: return trace_name(ids[0].split('.'), *span, endings[kinds.pop()])
+    codes = ids[0].split('.')
+    try: return trace_name(codes if len(codes) == 4 else (ids[0],), *span, endings[kinds.pop()])
     except ValueError as e: raise Rejected('unreadable', f'{ids[0]!r} is not NET.STA.LOC.CHA') from e
 
 # %% ../../nbs/data/10_convert.ipynb #4c60c972
@@ -220,9 +235,12 @@ def epoch_facts(
 def known_stations(
     folder, # of StationXML
 )->dict:    # facts of an epoch -> file name
-    "Epochs of channels in a folder"
-    files = [p for p in walk_files(folder) if kind_of_file(p) == 'stations']
-    return {fact: p.name for p in files for fact in epoch_facts(read_stations(p))}
+    "Epochs of channels in a folder; a file that cannot be read is named, and knows none"
+    known = {}
+    for p in walk_files(folder):
+        try: known |= dict.fromkeys(epoch_facts(read_stations(p)) if kind_of_file(p) == 'stations' else (), p.name)
+        except (Rejected, OSError) as e: warnings.warn(f'{p} is not used: {why_not(e, p)}')
+    return known
 
 # %% ../../nbs/data/10_convert.ipynb #6e4ff254
 def take_stations(
@@ -237,7 +255,7 @@ def take_stations(
     if not all(STATION_NAME.fullmatch(c) for code in codes for c in code.split('.')):
         raise Rejected('unreadable', f'{codes[0]!r} is not NET.STA')
     if facts <= set(known): return 'there already', 'the same as in another file', known[min(facts, key=str)]
-    taken, k = set(known.values()), 1
+    taken, k = {*known.values(), *(p.name for p in walk_files(folder))}, 1
     while (name := f'{codes[0]}' + f'.{k}'*(k > 1) + '.xml') in taken: k += 1
     with path.open('rb') as f: xml = b'stationxml' in f.read(6000).lower()
     with atomic_path(Path(folder)/name) as tmp:
@@ -291,35 +309,49 @@ def import_obspydmt(
 # %% ../../nbs/data/10_convert.ipynb #9b9e9458
 def _catalogue(folder, more):
     "Events from files, the user's first, and rows for the files in the archive"
-    events, rows = [e for p in more for e in read_events(p)], []
+    events, rows = [e for p in more for e in get_events(str(p), None, None)], []
     paths = [p for d in sorted(folder.rglob('EVENTS-INFO')) for p in walk_files(d) if 'pickle' not in p.name]
-    for path in (p for p in paths if kind_of_file(p) == 'events'):
-        file = path.relative_to(folder).as_posix()
-        try: found = read_events(path)
-        except Rejected as e:
-            rows.append(Row(file, '', 'events', 'left out', e.detail))
-            continue
-        events += found
-        rows.append(Row(file, '', 'events', 'taken over', f'{len(found)} events read', 'quakeml'))
+    for path in paths:
+        row = partial(Row, path.relative_to(folder).as_posix(), '', 'events')
+        try:
+            if kind_of_file(path) != 'events': continue
+            events += (found := read_events(path))
+            rows.append(row('taken over', f'{len(found)} events read', 'quakeml'))
+        except Exception as e: rows.append(row('left out', why_not(e, path)))
     return events, rows
+
+# %% ../../nbs/data/10_convert.ipynb #810e1cab
+def _free_name(event, name, folder):
+    "Name for the QuakeML of an event, with its time where another event has that name; and is it there already?"
+    time = centroid(event)[0].time.strftime('%Y%m%d_%H%M%S') if event.origins else ''
+    for new in (name, f'{name}_{time}'):
+        path = folder/f'{new}.xml'
+        try: there = read_events(path) if path.is_file() else []
+        except Rejected: there = []                                     # broken: it is written anew
+        if not there: return new, False
+        if len(name_events([there[0], event])) == 1: return new, True
+    raise Rejected('error', f'{name} and {new} are the names of other events')
 
 def _write_events(folder, out, homes, events, rows):
     "Write QuakeML for every event's folder; the names of the events by folder"
-    names = {}
+    names, times = {}, origin_times(events)
     for home in homes:
         time = folder_time(home.name)
-        event = find_event(time, events) or listed_event(home/'info/station_event', time)
+        event = find_event(time, events, times) or listed_event(home/'info/station_event', time)
         name = names[home] = safe_name(event_name(event) if event else home.name)
-        row = partial(Row, home.relative_to(folder).as_posix(), name, 'events')
+        row = partial(Row, home.relative_to(folder).as_posix())
         if not event:
-            rows.append(row('left out', 'neither a catalogue nor station_event knows this event'))
+            rows.append(row(name, 'events', 'left out', 'neither a catalogue nor station_event knows this event'))
             continue
-        target = out/'quakeml'/f'{name}.xml'
         remark = '' if find_mechanism(event) else 'without a moment tensor'
-        rows.append(row('there already' if target.exists() else 'taken over', remark, f'quakeml/{name}.xml'))
-        if target.exists(): continue
-        catalogue = Catalog([event], resource_id=f'smi:local/fwinb/{name}')
-        with atomic_path(target) as tmp: catalogue.write(str(tmp), 'QUAKEML')
+        try:
+            name, there = _free_name(event, name, out/'quakeml')
+            names[home], target = name, out/'quakeml'/f'{name}.xml'
+            catalogue = Catalog([event], resource_id=f'smi:local/fwinb/{name}')
+            if not there:
+                with atomic_path(target) as tmp: catalogue.write(str(tmp), 'QUAKEML')
+            rows.append(row(name, 'events', 'there already' if there else 'taken over', remark, f'quakeml/{name}.xml'))
+        except Exception as e: rows.append(row(name, 'events', 'left out', why_not(e, home)))
     return names
 
 # %% ../../nbs/data/10_convert.ipynb #d30c5971
@@ -338,7 +370,7 @@ def _take(path, file, out, names, known, link):
         st, remark = read_records(path, headonly=True)
         target = f'{name}/raw/{record_name(st)}'
         return row(take_over(path, out/target, link), remark, target)
-    except Rejected as e: return row('left out', f'{e.reason}: {e.detail}')
+    except Exception as e: return row('left out', why_not(e, path))
 
 # %% ../../nbs/data/10_convert.ipynb #c535199f
 TAG = 'raw_recording'
@@ -358,6 +390,7 @@ def index_raw(
             st = read_records(path, headonly=True)[0] if kind == 'records' else ()
             pieces += [(path, tr.id, tr.stats.starttime, tr.stats.endtime) for tr in st]
         except Rejected as e: bad.append((path, e))
+        except OSError as e: bad.append((path, Rejected('unreadable', one_line(e, path))))
     return pieces, inventory, name_events(events), bad
 
 # %% ../../nbs/data/10_convert.ipynb #5406f6ca
@@ -392,6 +425,31 @@ def write_asdf(
                 if own.networks: ds.add_stationxml(own)
             ds.add_waveforms(st, tag=TAG, event_id=event)
 
+# %% ../../nbs/data/10_convert.ipynb #e6392edd
+def _export_event(event, near, inventory, out, file):
+    "Write the file of an event; (id, status, reason, file) of each of its channels"
+    st, left = _read_pieces(near)
+    st, differ = same_span_differs(st)
+    left |= dict.fromkeys(differ, 'two pieces of one span with other samples')
+    st = Stream([tr for tr in st if tr.id not in left])
+    try: write_asdf(Path(out)/file, event, st, inventory)
+    except OSError: raise
+    except Exception as e: left |= {tr.id: f'{file} could not be written: {one_line(e, file)}' for tr in st}
+    def outcome(i): return ('left out', left[i], '') if i in left else ('stored', '', file)
+    return [(i, *outcome(i)) for i in sorted({p[1] for p in near})]
+
+def _read_pieces(near):
+    "Traces of the channels in (path, id, start, end), each file read once, and faults of those that cannot be stored"
+    ids, st, left = {}, Stream(), {}
+    for path, id, *_ in near: ids.setdefault(path, set()).add(id)
+    for path, wanted in ids.items():
+        try: st += Stream([tr for tr in read_records(path)[0] if tr.id in wanted])
+        except (Rejected, OSError) as e: left |= dict.fromkeys(wanted, why_not(e, path))
+    for tr in st:
+        if tr.data.dtype.kind in 'iu' and tr.data.dtype.itemsize < 4: tr.data = tr.data.astype(np.int32)    # exact
+        elif tr.data.dtype.kind not in 'iuf': left[tr.id] = 'text instead of samples'
+    return st, left
+
 # %% ../../nbs/data/10_convert.ipynb #ff47b22d
 def export_asdf(
     folder,  # an archive: records, StationXML and QuakeML in any sub-folders
@@ -400,31 +458,22 @@ def export_asdf(
     "One ASDF file for every event of an archive"
     if find_spec('pyasdf') is None: raise ImportError("ASDF needs pyasdf: pip install 'fwinb[asdf]'")
     pieces, inventory, events, bad = index_raw(folder)
-    files = unique_files([name for name, _ in events], '.h5')
-    rows = [('', '', 'left out', f'{e.reason}: {e.detail}', p.relative_to(folder).as_posix()) for p, e in bad]
-    stored = set()
-    for (name, event), file in zip(events, files):
+    files = safe_names(name for name, _ in events)
+    rows = [('', '', 'left out', why_not(e, p), p.relative_to(folder).as_posix()) for p, e in bad]
+    begin, end = (np.array([p[k].ns for p in pieces], np.int64) for k in (2, 3))
+    used = np.zeros(len(pieces), bool)
+    for name, event in events:
         try: zero = centroid(event)[0].time
         except Rejected as e:
-            rows.append((name, '', 'left out', f'{e.reason}: {e.detail}', ''))
+            rows.append((name, '', 'left out', why_not(e, name), ''))
             continue
-        here = [i for i, p in enumerate(pieces) if p[2] < zero + RECORD_LENGTH and p[3] > zero]
-        near = [pieces[i] for i in here]
-        st, differ = same_span_differs(_read_pieces(near))
-        write_asdf(Path(out)/file, event, st, inventory)
-        clash = 'left out', 'two pieces of one span with other samples', ''
-        rows += [(name, i, *(clash if i in differ else ('stored', '', file))) for i in sorted({p[1] for p in near})]
-        stored |= set(here)
-    unused = [p for i, p in enumerate(pieces) if i not in stored]
+        here = np.flatnonzero((begin < (zero + RECORD_LENGTH).ns) & (end > zero.ns))
+        near, file = [pieces[i] for i in here], f'{files[name]}.h5'
+        rows += [(name, *row) for row in _export_event(event, near, inventory, out, file)]
+        used[here] = True
     why = 'left out', 'no event happens during the record'
-    rows += [('', p[1], *why, p[0].relative_to(folder).as_posix()) for p in unused]
+    rows += [('', p[1], *why, p[0].relative_to(folder).as_posix()) for p, known in zip(pieces, used) if not known]
     return pd.DataFrame(rows, columns=EXPORT)
-
-def _read_pieces(near):
-    "All traces of the channels in (path, id, start, end), each file read once"
-    ids = {}
-    for path, id, *_ in near: ids.setdefault(path, set()).add(id)
-    return Stream([tr for path in ids for tr in read_records(path)[0] if tr.id in ids[path]])
 
 # %% ../../nbs/data/10_convert.ipynb #3e604802
 def source_spectrum(
@@ -598,34 +647,43 @@ def syngine_model(
     return first + rest if made_by == 'SYNGINE' else ''
 
 # %% ../../nbs/data/10_convert.ipynb #f754b5fa
+def _rows_of(path):
+    "Rows of a list of refusals; what is broken in it is asked for again"
+    text = path.read_text(encoding='utf-8', errors='replace').replace('\0', '') if path.is_file() else ''
+    return [r for r in csv.DictReader(text.splitlines()) if r.get('station') and r.get('model')]
+
 def _read_refused(path, model):
     "Stations that the service refused for a model, and the reason"
-    if not path.is_file(): return {}
-    with path.open(newline='') as f:
-        return {r['station']: r['reason'] for r in csv.DictReader(f) if r['model'] == model}
+    return {r['station']: str(r.get('reason')) for r in _rows_of(path) if r['model'] == model}
 
 def _add_refused(path, model, new):
     "Append refusals; the file is replaced in one step"
-    old = list(csv.DictReader(path.read_text().splitlines())) if path.is_file() else []
-    with atomic_path(path) as tmp, open(tmp, 'w', newline='') as f:
-        w = csv.DictWriter(f, ('station', 'model', 'reason'))
+    old = _rows_of(path)
+    with atomic_path(path) as tmp, open(tmp, 'w', newline='', encoding='utf-8') as f:
+        w = csv.DictWriter(f, ('station', 'model', 'reason'), restval='', extrasaction='ignore')
         w.writeheader()
         w.writerows([*old, *(dict(station=s, model=model, reason=r) for s, r in new.items())])
 
 def _there(home, places, model):
-    "Files of an event; a `ValueError` if existing ones are of another model"
-    files = {code: home/f'{code}.LXZ.sac' for code in places}
-    for path in files.values():
-        if path.exists() and (other := syngine_model(path)) != model[:16]:
+    "Files of an event, and faults of those that cannot be read; a `ValueError` if others are of another model"
+    files, bad = {code: home/f'{code}.LXZ.sac' for code in places}, {}
+    for code, path in files.items():
+        try: other = syngine_model(path) if path.exists() else model[:16]
+        except Rejected as e:
+            bad[code] = f'{path.name} is there and cannot be read: {e.detail}'
+            continue
+        if other != model[:16]:
             made = f'{path} is there and was made with {other or "something else"}'
             raise ValueError(f'{made}, not with {model}: use another folder')
-    return files
+    return files, bad
 
-def _known_rows(name, files, refused, folder):
+def _known_rows(name, files, bad, refused, folder):
     "Rows of the stations that need no request"
-    there = {c: f for c, f in files.items() if f.exists()}
+    there = {c: f for c, f in files.items() if f.exists() and c not in bad}
     rows = [(name, c, 'there already', '', f.relative_to(folder).as_posix()) for c, f in there.items()]
-    return rows + [(name, c, 'refused', why, '') for c, why in refused.items() if c in files and c not in there]
+    rows += [(name, c, 'failed', why, '') for c, why in bad.items()]
+    known = {*there, *bad}
+    return rows + [(name, c, 'refused', why, '') for c, why in refused.items() if c in files and c not in known]
 
 # %% ../../nbs/data/10_convert.ipynb #ef67d23f
 def fetch_syngine(
@@ -641,17 +699,18 @@ def fetch_syngine(
     client=None,            # obspy's, or something like it; None: `syngine_client`
 )->pd.DataFrame:            # a row for every event and station: fetched, there already, refused or failed
     "Synthetics from Syngine, with the earthquakes' half durations"
-    places = station_places(stations)
-    for code, place in places.items(): station_line(code, *place)                  # raises for a bad name or place
+    places, refused = _sound_places(station_places(stations))
     service = _Service(client or syngine_client(base_url), model, tries, pause)
-    rows = []
-    for (name, event), home in zip(events, unique_files([n for n, _ in events])):
-        files = _there(Path(folder)/home, places, model)
+    rows, homes = [], safe_names(name for name, _ in events)
+    for name, event in events:
+        home = Path(folder)/homes[name]
+        rows += [(name, code, 'refused', why, '') for code, why in refused.items()]
+        files, bad = _there(home, places, model)
         try: source, h = read_source(event, name), half_duration(event)
         except Rejected as e:
             rows.append((name, '', 'refused', f'{e.reason}: {e.detail}', ''))
             continue
-        known = _known_rows(name, files, _read_refused(Path(folder)/home/'refused.csv', model), folder)
+        known = _known_rows(name, files, bad, _read_refused(home/'refused.csv', model), folder)
         rows += known
         missing = [c for c in places if c not in {row[1] for row in known}]
         for part in (missing[i:i+at_once] for i in range(0, len(missing), at_once)):
@@ -665,6 +724,14 @@ def fetch_syngine(
     return pd.DataFrame(rows, columns=FETCH)
 
 # %% ../../nbs/data/10_convert.ipynb #c8eb1eea
+def _sound_places(places):
+    "Places of the stations that the service can be asked for, and why not of the others"
+    refused = {}
+    for code, place in places.items():
+        try: station_line(code, *place[:4])
+        except ValueError as e: refused[code] = str(e)
+    return {code: place for code, place in places.items() if code not in refused}, refused
+
 class _Service:
     "Requests to Syngine with retries; after one that failed for good, none is sent"
     def __init__(self, client, model, tries, pause):

@@ -6,7 +6,7 @@ from fwinb.data.events import Rejected
 from fwinb.data.synthetics import (
     StationSynthetics, Synthetic, asdf_kind, index_synthetics, integrate, load_synthetic, place_remark, read_text_record, synthetics_of_event, text_records)
 from fwinb.data.preprocess import synthetic_displacement
-from small_world import ONE, T0, counts, motion, table_of, world
+from small_world import CMT, ONE, T0, counts, motion, table_of, world
 from fwinb.data import synthetics
 
 NAME, CODE = '201803040506A', 'XX.AAA'
@@ -105,11 +105,11 @@ def test_printed_times(tmp_path, fine, write):
     assert abs(tr.stats.endtime - fine.stats.endtime) < 2e-3
 
 def test_single_precision(tmp_path):
-    "Times of single precision late in a record, 0.24 ms apart, at 11.3 ms between samples"
-    t = 2000 + .0113*np.arange(3000)
+    "Times of single precision late in a record, 0.24 ms apart, at 4.7 ms between samples"
+    t = 2000 + .0047*np.arange(3000)
     p = tmp_path/'XX.AAA.HXZ.semd'
     np.savetxt(p, np.c_[t.astype(np.float32), np.cos(t)], fmt='%.9g')
-    assert abs(load(tmp_path).stats.delta - .0113) < 1e-7
+    assert abs(load(tmp_path).stats.delta - .0047) < 1e-7
 
 def test_whole_seconds(tmp_path, true):
     "Times printed without decimals: regular, and with a lost line"
@@ -451,6 +451,48 @@ def test_cost(true, monkeypatch):
         (s,) = synthetics_of_event(every, SimpleNamespace(name=n, time=UTCDateTime(t)), names)
         assert s.start == t-60
     assert len(seen) == len(names)
+
+# ---- the CMTSOLUTION of a simulation --------------------------------------------------------------------------------
+def cmt(path, late=0., name=NAME, more=''):
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(CMT.replace('4.0000', f'{4+late:.4f}').replace(NAME, name) + more)
+
+@pytest.mark.parametrize('late, said', [(0., ''), (-18.3, 'its CMTSOLUTION is -18.3 s from the centroid time'), (.5, '')])
+@pytest.mark.parametrize('where', ['CMTSOLUTION', 'run0001/OUTPUT_FILES/CMTSOLUTION', 'run0001/DATA/CMTSOLUTION', 'run0001/CMTSOLUTION_X'])
+def test_time_of_the_simulation(tmp_path, true, late, said, where):
+    "Text counts from the time of its own CMTSOLUTION"
+    text(tmp_path/('run0001/OUTPUT_FILES' if '/' in where else '.')/'XX.AAA.MXZ.semd', true)
+    cmt(tmp_path/where, late)
+    tr = load(tmp_path)
+    assert abs(tr.stats.starttime - (T0-60+late)) < 1e-3 and tr.stats.remark == said
+
+def test_several_sources(tmp_path, true):
+    "A finite source: time zero is that of its first sub-source"
+    text(tmp_path/'XX.AAA.MXZ.semd', true)
+    cmt(tmp_path/'CMTSOLUTION', 20, more=CMT.replace('4.0000', '3.0'))
+    assert abs(load(tmp_path).stats.starttime - (T0-61)) < 1e-3
+
+def test_event_of_the_simulation(tmp_path, true):
+    "Runs without names among several events: by time and by the name in the CMTSOLUTION"
+    times = {f'C{k}': (T0 + 3e4*k).timestamp for k in range(3)}
+    for k, name in ((0, 'x'), (1, 'c1'), (2, 'C0')):
+        tr = blank(true); tr.data = true.data*(k+1)
+        text(tmp_path/f'run{k}/OUTPUT_FILES/XX.AAA.MXZ.semd', tr); cmt(tmp_path/f'run{k}/DATA/CMTSOLUTION', 3e4*k, name)
+    def of(k): return load(tmp_path, source=SimpleNamespace(name=f'C{k}', time=UTCDateTime(times[f'C{k}'])), names=times)
+    assert of(1).data.max() == pytest.approx(2*true.data.max(), rel=ROUND)
+    with pytest.raises(Rejected, match='XX.AAA.MXZ.semd has the name of C0, but begins'): of(0)
+    with pytest.raises(Rejected, match='0 of 3 belong to C2: XX.AAA.MXZ.semd is of C0'): of(2)
+
+@pytest.mark.parametrize('how', ['two', 'empty', 'no date', 'no shift'])
+def test_no_time_of_the_simulation(tmp_path, true, how):
+    text(tmp_path/'XX.AAA.MXZ.semd', true)
+    cmt(tmp_path/'CMTSOLUTION', 50)
+    p = tmp_path/'CMTSOLUTION'
+    if how == 'two': cmt(tmp_path/'CMTSOLUTION_2')
+    if how == 'empty': p.write_text('')
+    if how == 'no date': p.write_text(p.read_text().replace('2018 03 04', '2018 13 44'))
+    if how == 'no shift': p.write_text(p.read_text().replace('time shift', 'shift'))
+    same(load(tmp_path), true)
 
 # ---- ASDF -----------------------------------------------------------------------------------------------------------
 def asdf(path, *waveforms, event=None):

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['UNITS', 'SEM_NAME', 'AXISEM_NAME', 'IDEP', 'DATE', 'ASDF', 'ASDF_NAME', 'GCMT', 'LEAD', 'LATE', 'NEAR', 'FORMATS',
-           'FAR', 'SeismogramName', 'seismogram_name', 'read_sem_ascii', 'synthetic_unit', 'integrate',
+           'PDE_LINE', 'FAR', 'SeismogramName', 'seismogram_name', 'read_sem_ascii', 'synthetic_unit', 'integrate',
            'as_displacement', 'read_sac', 'is_asdf', 'open_asdf', 'check_xml', 'AsdfEntry', 'asdf_entries',
            'read_asdf_entry', 'asdf_kind', 'synthetic_entries', 'read_asdf', 'Synthetic', 'event_words', 'names_event',
-           'StationSynthetics', 'synthetics_of_event', 'index_synthetics', 'load_synthetic', 'place_remark',
-           'text_records', 'read_text_record']
+           'StationSynthetics', 'synthetics_of_event', 'simulation_zero', 'index_synthetics', 'load_synthetic',
+           'place_remark', 'text_records', 'read_text_record']
 
 # %% ../../nbs/data/08_synthetics.ipynb #14ea1473
 import re
@@ -536,6 +536,29 @@ def _asdf_synthetics(path, words):
         out.append((s, ('.'.join(e.id.split('.')[:2]),)))
     return out
 
+# %% ../../nbs/data/08_synthetics.ipynb #a4c56f5d
+PDE_LINE = re.compile(r'\s*[A-Z]*\s*(\d{4})\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+\.?\d*)', re.I)
+
+def simulation_zero(
+    path, # CMTSOLUTION, of one or several sources
+)->tuple: # name, and UTCDateTime: PDE time and smallest time shift; None if it is not one
+    "Time zero of SPECFEM's seismograms"
+    text = Path(path).read_bytes()[:1 << 20].decode('utf-8', 'replace')
+    m, name = PDE_LINE.match(text), re.search(r'^ *event name: *(\S+)', text, re.M)
+    shifts = re.findall(r'^ *time shift: *([-+]?\d*\.?\d+)', text, re.M)
+    try: return (name[1], UTCDateTime(*map(int, m.groups()[:5])) + float(m[6]) + min(map(float, shifts)))
+    except (TypeError, ValueError): return None         # no line of this kind, or no such date
+
+def _at_simulated_time(s, runs):
+    "A text file with the name and time of the only CMTSOLUTION beside it; `runs`: folder -> `simulation_zero`"
+    if s.entry is not None or s.fault: return s
+    here = s.path.parent
+    homes = [here, here.parent, here.parent/'DATA'] if here.name == 'OUTPUT_FILES' else [here]
+    own = [zero for home in homes for zero in runs.get(home, ())]
+    if len(own) != 1 or own[0] is None: return s
+    name, zero = own[0][0].lower(), own[0][1].timestamp
+    return s._replace(hints=s.hints | {name}, origin=zero, start=zero-60, end=zero+RECORD_LENGTH)
+
 # %% ../../nbs/data/08_synthetics.ipynb #d55429b9
 def index_synthetics(
     path,      # a file, or a folder with sub-folders
@@ -548,7 +571,10 @@ def index_synthetics(
     for file in files:
         try: found += _synthetics_of(file, _words_of(file, folder, cache), stations)
         except Rejected as e: bad.append((file, e))
-    out = {}
+    runs = {}
+    for p in files:
+        if 'cmtsolution' in p.name.lower(): runs.setdefault(p.parent, []).append(simulation_zero(p))
+    out, found = {}, [(_at_simulated_time(s, runs), codes) for s, codes in found]
     for s in _settle_codes(found, frozenset(known)): out.setdefault(s.code, StationSynthetics()).append(s)
     return out, bad
 
@@ -623,7 +649,10 @@ def _read(s, source):
     "A synthetic as displacement in m, at its true time"
     if isinstance(s.entry, AsdfEntry): return read_asdf_entry(s.path, s.entry)
     done = s.unit not in ('', 'displacement') and f'{s.unit} integrated to displacement'
-    if s.entry is None: return _with_remark(as_displacement(read_sem_ascii(s.path, source.time)), done)
+    if s.entry is None:
+        zero = source.time if np.isnan(s.origin) else UTCDateTime(s.origin)
+        remark = f'its CMTSOLUTION is {zero-source.time:+.1f} s from the centroid time'
+        return _with_remark(as_displacement(read_sem_ascii(s.path, zero)), done, abs(zero-source.time) > 1 and remark)
     stat = s.path.stat()
     st, damage = _whole_file(s.path, stat.st_size, stat.st_mtime_ns)
     st = [tr for tr in st if tr.id == s.entry]

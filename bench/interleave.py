@@ -71,7 +71,7 @@ class Worker:
     def __init__(self, python, script, name, args, path):
         self.log, env = Path(path)/'log.txt', dict(os.environ, PYTHONPATH=str(ROOT), PYTHONDONTWRITEBYTECODE='1', TF_CPP_MIN_LOG_LEVEL='3', KERAS_HOME=str(path), **ONE)
         command = [str(python), str(Path(script).resolve()), '--worker', str(name), *map(str, args)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log.open('w'), text=True, env=env, cwd=path)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log.open('w', encoding='utf-8'), text=True, encoding='utf-8', env=env, cwd=path)
         self.facts = self.answer()
     def answer(self):
         line = self.process.stdout.readline()
@@ -81,7 +81,7 @@ class Worker:
         self.process.stdin.flush()
         if (seconds := self.answer()) is None: raise RuntimeError(f'a worker ended: {self.reason()}')
         return seconds
-    def reason(self): return (self.log.read_text().strip().splitlines() or ['no message'])[-1]
+    def reason(self): return (self.log.read_text(encoding='utf-8', errors='replace').strip().splitlines() or ['no message'])[-1]
     def close(self):
         self.process.stdin.close()
         self.process.wait()

@@ -36,7 +36,7 @@ def memory(pid):
 def grade_store(store, out, checkpoint, workers, kill_at=None, step=.5):
     "Run the child; kill all of it (-9) when `kill_at` chunks are written. Wall time (s), and memory (bytes) against time (s)"
     script = Path(out).with_suffix('.py')
-    script.write_text(CHILD)
+    script.write_text(CHILD, encoding='utf-8')
     env = dict(os.environ, OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1', MKL_NUM_THREADS='1')
     start, trace = time.monotonic(), []
     child = subprocess.Popen([sys.executable, str(script), str(store), str(out), str(checkpoint or ''), str(workers)], env=env, start_new_session=True)

@@ -19,7 +19,7 @@ print(f'{n:7,} pairs {"to Zarr" if path else "in memory"}: {u.ru_utime+u.ru_stim
 
 def run(n, path, cache):
     env = dict(os.environ, FWINB_CACHE=str(cache), OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1', MKL_NUM_THREADS='1')
-    print(subprocess.run([sys.executable, '-c', CASE, str(n), str(path or '')], env=env, check=True, stdout=subprocess.PIPE, text=True).stdout, end='', flush=True)
+    print(subprocess.run([sys.executable, '-c', CASE, str(n), str(path or '')], env=env, check=True, stdout=subprocess.PIPE, text=True, encoding='utf-8').stdout, end='', flush=True)
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -77,7 +77,7 @@ def few(table):
     return table.assign(earth=k, **{c: [f'{s} of {i}' for s, i in zip(table[c], k)] for c in ('station', 'event')})
 
 def commit():
-    git = lambda *a: subprocess.run(['git', '-C', str(TOP), *a], capture_output=True, text=True).stdout.strip()
+    git = lambda *a: subprocess.run(['git', '-C', str(TOP), *a], capture_output=True, text=True, encoding='utf-8').stdout.strip()
     return git('rev-parse', '--short=12', 'HEAD') + ('+changes' if git('status', '--porcelain', '-uno') else '')
 
 def judge(model, pairs, graded, folder, out, truth):

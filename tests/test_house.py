@@ -174,3 +174,29 @@ def test_light():
     assert run('fwinb.select', heavy) == '[]'
     assert run('fwinb.commands', [*heavy, 'numpy', 'torch', 'obspy', 'pandas', 'xarray', 'matplotlib']) == '[]'
     assert run('fwinb.pairs.store', [*heavy, 'torch', 'obspy', 'matplotlib']) == '[]'
+
+def text_io(tree):
+    "(line, name) of every call that reads or writes text in the encoding of the locale"
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or 'encoding' in (keys := {k.arg: k.value for k in node.keywords}): continue
+        named = isinstance(node.func, ast.Name)
+        name = node.func.id if named else getattr(node.func, 'attr', '')
+        if name == 'open':                                  # open(path, mode), path.open(mode); gzip.open(path) is binary
+            mode = keys.get('mode', next(iter(node.args[named:]), ast.Constant('r')))
+            text = 'b' not in mode.value if isinstance(mode, ast.Constant) and isinstance(mode.value, str) else named
+        elif name in ('read_text', 'write_text'): text = len(node.args) <= (name == 'write_text')
+        elif name in ('Popen', 'run', 'check_output', 'check_call'): text = bool({'text', 'universal_newlines'} & set(keys))
+        else: text = name == 'savetxt'         # pandas writes UTF-8 by itself, and numbers are ASCII everywhere
+        if text: yield node.lineno, name
+
+def test_text_is_utf8(root):
+    "A table written on one system reads on every other: no text in the encoding of the locale"
+    def refused(code): return [name for _, name in text_io(ast.parse(code))]
+    for code in ('open(p)', "open(p, 'w')", 'p.open()', "p.open('a')", 'p.read_text()', 'p.write_text(s)', 'np.savetxt(p, x)',
+                 'subprocess.run(c, text=True)', "open(p, mode='r+')"): assert refused(code), code
+    for code in ("open(p, 'rb')", "open(p, 'w', encoding='utf-8')", "p.open('wb')", 'gzip.open(p)', "p.read_text('utf-8')",
+                 'os.open(p, flags)', 'opener.open(request, timeout=1)', 'subprocess.run(c)'): assert not refused(code), code
+    found = {name: list(text_io(tree)) for name, tree in modules(root).items()}
+    for path in (*root.glob('data/*.py'), *root.glob('docs/*.py'), root/'setup.py'):
+        found[path.name] = list(text_io(ast.parse(path.read_text(encoding='utf-8'))))
+    assert not (bad := {k: v for k, v in found.items() if v}), f'text without an encoding: {bad}'

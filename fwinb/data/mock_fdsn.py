@@ -109,7 +109,8 @@ def index_records(
     program, listed = _program('mseedindex'), Path(f'{database}.list')
     listed.write_text(''.join(f'{Path(p).resolve()}\n' for p in paths), encoding='utf-8')
     if paths:
-        done = subprocess.run([program, '-sqlite', str(database), f'@{listed}'], capture_output=True, text=True)
+        done = subprocess.run([program, '-sqlite', str(database), f'@{listed}'], capture_output=True, text=True,
+                              encoding='utf-8', errors='replace')
         if done.returncode: raise ValueError(f'mseedindex: {done.stderr.strip()[-500:]}')
     return _finish_index(database)
 
@@ -179,7 +180,7 @@ def dataselect_server(
 # %% ../../nbs/data/03_mock_fdsn.ipynb #febd9fce
 def _wait_for_port(process, log, until):
     while True:
-        said, ended = log.read_text(errors='replace'), process.poll() is not None
+        said, ended = log.read_text(encoding='utf-8', errors='replace'), process.poll() is not None
         if m := re.search(r'Started dataselect server .* @ http://\S+:(\d+)\s', said): return int(m[1])
         if ended or time.monotonic() > until:
             what = 'ended' if ended else 'did not answer in time'

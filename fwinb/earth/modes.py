@@ -363,7 +363,7 @@ def cached_arrays(
     compute,     # called without arguments if they are not there; returns a dict of arrays
 )->dict:         # the arrays
     "Arrays from the cache if they are there, else computed and cached"
-    text = ''.join(Path(find_spec(m).origin).read_text() for m in modules) + repr(key)
+    text = ''.join(Path(find_spec(m).origin).read_text(encoding='utf-8') for m in modules) + repr(key)
     path = cache_dir()/f'{name}_{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz'
     if _is_sound(path):
         with np.load(path) as z: return dict(z)

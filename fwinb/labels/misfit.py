@@ -392,10 +392,10 @@ def _checkpoint(folder, pairs, ok, settings):
                            ok=hashlib.sha256(ok.tobytes()).hexdigest()), indent=1)
     note = folder/'settings.json'
     if not folder.exists() or not any(folder.iterdir()):
-        with atomic_path(note) as tmp: tmp.write_text(text)
+        with atomic_path(note) as tmp: tmp.write_text(text, encoding='utf-8')
     elif not note.is_file():
         raise ValueError(f'{folder} exists and is not a checkpoint: nothing will be written to it')
-    elif note.read_text() != text:
+    elif note.read_text(encoding='utf-8') != text:
         raise ValueError(f'{folder} is the checkpoint of other pairs, or of other settings: '
                          'remove it, or name another one')
     return folder

@@ -18,7 +18,7 @@ def draw_coast(
     ax, # axes to draw on
 ):      # the axes
     "Coast from cells of two degrees, on axes with equal degrees"
-    elevation = np.loadtxt(share_path('data', 'facts', 'crust2_elevation.csv'), delimiter=',')
+    elevation = np.loadtxt(share_path('data', 'facts', 'crust2_elevation.csv'), delimiter=',', encoding='utf-8')
     ax.contour(np.arange(-179, 180, 2), np.arange(89, -90, -2), elevation, levels=[0], colors='0.35', linewidths=.5)
     ax.set(xlim=(-180, 180), ylim=(-90, 90), aspect='equal', xlabel='longitude (°)', ylabel='latitude (°)')
     ax.set(xticks=range(-180, 181, 60), yticks=range(-90, 91, 30))

@@ -487,6 +487,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'fwinb/data/synthetics.py'),
                                        'fwinb.data.synthetics.synthetics_of_event': ( 'data/synthetics.html#synthetics_of_event',
                                                                                       'fwinb/data/synthetics.py'),
+                                       'fwinb.data.synthetics.tag_unit': ('data/synthetics.html#tag_unit', 'fwinb/data/synthetics.py'),
                                        'fwinb.data.synthetics.text_records': ( 'data/synthetics.html#text_records',
                                                                                'fwinb/data/synthetics.py')},
             'fwinb.earth.modes': { 'fwinb.earth.modes.Layer': ('earth/modes.html#layer', 'fwinb/earth/modes.py'),

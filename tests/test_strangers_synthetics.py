@@ -214,7 +214,7 @@ def test_default_dates(tmp_path, true, default, form):
     else:
         tr = true.copy(); tr.stats.starttime = start
         tr.write(str(tmp_path/'a.mseed'), 'MSEED')
-    if form == 'MSEED' and default > '1971': return refused('begins', folder=tmp_path)
+    if form == 'MSEED' and default > '1971': return refused('0 of 1 belong to', 'the start of a.mseed is', folder=tmp_path)
     same(load(tmp_path), true)
     if not default.startswith('2018'): refused('counts from a centroid, and names none of 2', folder=tmp_path, names=[NAME, 'another'])
 
@@ -324,6 +324,12 @@ def test_cut_short(tmp_path, true, how, said):
     assert said in load(tmp_path).stats.remark
 
 # ---- several files of one station -----------------------------------------------------------------------------------
+def test_broken_among_events(tmp_path):
+    "The cause is the file's, also where it names no event"
+    text_file = tmp_path/'XX.AAA.MXZ.semd'
+    text_file.write_text('')
+    refused('XX.AAA.MXZ.semd is empty', folder=tmp_path, names=[NAME, 'another'])
+
 @pytest.mark.parametrize('other, ok', [
     ('text', True), ('louder', False), ('late', False), ('longer', False), ('other channel', False), ('same, other channel', True), ('broken', True)])
 def test_two_files(tmp_path, true, other, ok):
@@ -353,6 +359,7 @@ def test_one_file_of_all(tmp_path, true):
     for k, sta in enumerate(('AAA', 'BBB', 'CCC')):
         for cha in ('MXZ', 'MXN'): st.append(blank(true, station=sta, channel=cha)); st[-1].data = st[-1].data*(k+1 if cha == 'MXZ' else 99)
     st.write(str(tmp_path/'all.mseed'), 'MSEED')
+    st.append(blank(true, channel='LOG')); st.write(str(tmp_path/'all.mseed'), 'MSEED')
     for k, sta in enumerate(('AAA', 'BBB', 'CCC')): assert load(tmp_path, f'XX.{sta}').data.max() == pytest.approx((k+1)*true.data.max())
 
 # ---- events ---------------------------------------------------------------------------------------------------------
@@ -413,7 +420,7 @@ def test_named_twice(tmp_path, true):
     sac(p, true, kevnm='C2020')
     same(load(tmp_path, names=[NAME, 'C2020']), true)
     late = SimpleNamespace(name='C2020', time=T0+1e6)
-    refused('has the name of C2020, but ends', folder=tmp_path, source=late, names=[NAME, 'C2020'])
+    refused('has the name of C2020, but its start is -1000060 s from it', folder=tmp_path, source=late, names=[NAME, 'C2020'])
     sac(p, true, kevnm='C2020', start=UTCDateTime(2000, 1, 1)-60, b=-60, **DATES)
     refused('names 201803040506A and C2020', folder=tmp_path, names=[NAME, 'C2020'])
 
@@ -480,7 +487,7 @@ def test_event_of_the_simulation(tmp_path, true):
         text(tmp_path/f'run{k}/OUTPUT_FILES/XX.AAA.MXZ.semd', tr); cmt(tmp_path/f'run{k}/DATA/CMTSOLUTION', 3e4*k, name)
     def of(k): return load(tmp_path, source=SimpleNamespace(name=f'C{k}', time=UTCDateTime(times[f'C{k}'])), names=times)
     assert of(1).data.max() == pytest.approx(2*true.data.max(), rel=ROUND)
-    with pytest.raises(Rejected, match='XX.AAA.MXZ.semd has the name of C0, but begins'): of(0)
+    with pytest.raises(Rejected, match='XX.AAA.MXZ.semd has the name of C0, but its origin is .60000 s'): of(0)
     with pytest.raises(Rejected, match='0 of 3 belong to C2: XX.AAA.MXZ.semd is of C0'): of(2)
 
 @pytest.mark.parametrize('how', ['two', 'empty', 'no date', 'no shift'])
@@ -525,6 +532,18 @@ def test_asdf_tags(tmp_path, true, tags, said):
 @pytest.mark.parametrize('ending', ['.h5', '.asdf', '.H5', '.hdf5', ''])
 def test_asdf_by_content(tmp_path, true, ending):
     asdf(tmp_path/'a.h5', (true, 'synthetic')).rename(tmp_path/f'synthetics{ending}')
+    same(load(tmp_path), true, 1e-15)
+
+def test_asdf_units(tmp_path, true):
+    "Tags that say the unit; displacement first"
+    v, a = blank(true), blank(true)
+    v.data, a.data = derivative(true, 1), derivative(true, 2)
+    asdf(tmp_path/'v.h5', (v, 'synthetic_velocity'))
+    near(load(tmp_path), true, 1e-4)
+    asdf(tmp_path/'a.h5', (a, 'synthetic_acc'))
+    near(load(tmp_path), true, 1e-4)
+    assert 'velocity integrated' in load(tmp_path).stats.remark
+    asdf(tmp_path/'d.h5', (true, 'synthetic_disp'))
     same(load(tmp_path), true, 1e-15)
 
 def test_asdf_many_events(tmp_path, true):

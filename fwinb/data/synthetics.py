@@ -6,9 +6,9 @@
 __all__ = ['UNITS', 'SEM_NAME', 'AXISEM_NAME', 'IDEP', 'DATE', 'ASDF', 'ASDF_NAME', 'GCMT', 'LEAD', 'LATE', 'NEAR', 'FORMATS',
            'PDE_LINE', 'FAR', 'SeismogramName', 'seismogram_name', 'read_sem_ascii', 'synthetic_unit', 'integrate',
            'as_displacement', 'read_sac', 'is_asdf', 'open_asdf', 'check_xml', 'AsdfEntry', 'asdf_entries',
-           'read_asdf_entry', 'asdf_kind', 'synthetic_entries', 'read_asdf', 'Synthetic', 'event_words', 'names_event',
-           'StationSynthetics', 'synthetics_of_event', 'simulation_zero', 'index_synthetics', 'load_synthetic',
-           'place_remark', 'text_records', 'read_text_record']
+           'read_asdf_entry', 'asdf_kind', 'tag_unit', 'synthetic_entries', 'read_asdf', 'Synthetic', 'event_words',
+           'names_event', 'StationSynthetics', 'synthetics_of_event', 'simulation_zero', 'index_synthetics',
+           'load_synthetic', 'place_remark', 'text_records', 'read_text_record']
 
 # %% ../../nbs/data/08_synthetics.ipynb #14ea1473
 import re
@@ -270,7 +270,14 @@ def asdf_kind(
     done = 'proc', 'preproc', 'postproc', 'filt', 'bandpass', 'corrected', 'deconv', 'removed', 'disp', 'vel', 'acc'
     return 'processed' if any(w.startswith(done) for w in words) else 'unknown'
 
-# %% ../../nbs/data/08_synthetics.ipynb #569f5df8
+# %% ../../nbs/data/08_synthetics.ipynb #7077eea2
+def tag_unit(
+    tag:str, # of a waveform in an ASDF file
+)->str:      # 'displacement', 'velocity', 'acceleration'; '' if the tag does not say so
+    "Unit that the tag of a waveform says"
+    words = re.split('[^a-z]+', tag.lower())
+    return next((u for u in IDEP.values() for w in words if len(w) > 2 and u.startswith(w)), '')
+
 def synthetic_entries(
     entries:list, # of `asdf_entries`
 )->list:          # those of synthetics; or `Rejected`
@@ -350,20 +357,21 @@ def _named_events(synthetic, spelled):
 LEAD = RECORD_LENGTH/2   # s: a trace without a name begins at most so long before its event
 LATE = 600.              # s: a trace that begins so late has the name of an event and the time of another
 
-NEAR = 60.               # s: and its origin, where its header has one, is at most so long after the event
+NEAR = 200.              # s: and its origin, where it is known, at most so long after it; Sumatra 2004: 139 s
 
 def _anchor(s): return s.start if np.isnan(s.origin) else s.origin
 
 # %% ../../nbs/data/08_synthetics.ipynb #14f7dbe2
 class StationSynthetics(list):
     "Synthetics of a station, sorted by event and by time"
-    names = None
+    names, times = None, ()
     def __reduce__(self): return StationSynthetics, (list(self),)
 
     def sort_for(self, names):
         "Index by event; `names`: of all events, or their POSIX times by name"
-        if self.names == (key := tuple(names)): return self
-        self.names, spelled = key, _spellings(key)
+        key, times = tuple(names), sorted(names.values()) if isinstance(names, dict) else []
+        if self.names == key and len(self.times) == len(times): return self
+        self.names, self.times, spelled = key, np.array(times), _spellings(key)
         self.others = [_named_events(s, spelled) for s in self]          # events named by each
         self.own = {}                                                    # event -> its synthetics, as numbers
         for i, found in enumerate(self.others):
@@ -372,7 +380,6 @@ class StationSynthetics(list):
         self.undated = [i for i in nameless if np.isnan(self[i].start) or self[i].loose]
         self.dated = sorted((i for i in nameless if not np.isnan(self[i].start)), key=lambda i: _anchor(self[i]))
         self.anchors = np.array([_anchor(self[i]) for i in self.dated])
-        self.times = np.sort([t for t in getattr(names, 'values', tuple)()])
         return self
 
     def in_time(self, t):
@@ -420,9 +427,8 @@ def _happens_in(s, t): return _timeless(s) or s.start - LATE <= t <= s.end
 def _contradiction(s, others, source):
     "Reason and detail of a synthetic that has the name of an event, and the time or also the name of another"
     if _timeless(s): return 'no synthetic', f'{s.path.name} names {source.name} and {", ".join(others[:3])}'
-    late = s.start - source.time.timestamp
-    when = f'begins {late:.0f} s after' if late > 0 else f'ends {source.time.timestamp-s.end:.0f} s before'
-    return 'bad synthetic', f'{s.path.name} has the name of {source.name}, but {when} its centroid time'
+    what, late = 'start' if np.isnan(s.origin) else 'origin', _anchor(s) - source.time.timestamp
+    return 'bad synthetic', f'{s.path.name} has the name of {source.name}, but its {what} is {late:+.0f} s from it'
 
 # %% ../../nbs/data/08_synthetics.ipynb #4c69b98b
 FORMATS = frozenset('sem semd semv sema fwd ascii txt dat sac sacan mseed msd h5 asdf'.split())
@@ -438,7 +444,8 @@ def _words_of(path, folder, cache):
 def _hints(path, folder_hints, *more, codes=()):
     "Words of a file that may be its event's name; those of its folder if there are no others"
     name = path.name.lower()
-    words = {path.stem.lower(), *re.split(r'[._]', name), *(str(w).strip().lower() for w in more)}
+    stem = set() if codes and seismogram_name(path.name) else {path.stem.lower()}
+    words = {*stem, *re.split(r'[._]', name), *(str(w).strip().lower() for w in more)}
     known = {w for c in codes for w in c.lower().split('.')}
     words -= FORMATS | known | {''}
     return folder_hints | words if words - folder_hints else folder_hints
@@ -461,14 +468,14 @@ def _text_synthetic(path, named, words):
 def _no_motion(name, unit):
     return () if unit in ('', *IDEP.values()) else ('bad synthetic', f'{name}: {unit} by its name, no ground motion')
 
-# %% ../../nbs/data/08_synthetics.ipynb #6dc18972
+# %% ../../nbs/data/08_synthetics.ipynb #53a32231
 def _trace_synthetic(tr, path, named, words, stations):
-    "(`Synthetic` without its code, possible codes) of a trace by its header, None for a horizontal one"
+    "[(`Synthetic` without its code, possible codes)] of a trace by its header, none for a horizontal one"
     sac = tr.stats.get('sac', {})
     channel = tr.stats.channel or (named.channel if named else '')
     vertical = _is_vertical(channel) if channel else {0: True, 180: True, 90: False}.get(sac.get('cmpinc'))
     if vertical is None: raise Rejected('unreadable', f'channel {channel!r} is no component of ground motion')
-    if not vertical: return None
+    if not vertical: return []
     start, end, origin = tr.stats.starttime.timestamp, tr.stats.endtime.timestamp, np.nan
     if 'o' in sac: origin = start - float(sac.get('b', 0)) + float(sac['o'])
     if _undated(tr): start = end = origin = np.nan
@@ -479,7 +486,7 @@ def _trace_synthetic(tr, path, named, words, stations):
         fault = 'bad synthetic', f'{path.name}: its name says {other}, its header {unit}'
     hints = _hints(path, words[0], sac.get('kevnm', ''), codes=[*codes[:2], tr.stats.location, channel])
     s = Synthetic(path, '', start, end, hints, words[1], unit or other, origin, _default_date(tr), tr.id, fault)
-    return s, codes
+    return [(s, codes)]
 
 # %% ../../nbs/data/08_synthetics.ipynb #2b8b4583
 def _header_codes(tr, name, named, stations):
@@ -523,8 +530,9 @@ def _synthetics_of(path, words, stations):
         if not named: raise
         s = Synthetic(path, '', np.nan, np.nan, *words, fault=(e.reason, f'{path.name}: {e.detail}'))
         return [(s, named.codes)] if _is_vertical(named.channel) else []
-    found = [_trace_synthetic(tr, path, named if len(traces) == 1 else None, words, stations) for tr in traces]
-    return [x for x in found if x]
+    if len(traces) == 1: return _trace_synthetic(traces[0], path, named, words, stations)
+    sound = [tr for tr in traces if _is_vertical(tr.stats.channel)]
+    return [x for tr in sound for x in _trace_synthetic(tr, path, None, words, stations)]
 
 def _asdf_synthetics(path, words):
     out = []
@@ -532,7 +540,7 @@ def _asdf_synthetics(path, words):
         if not _is_vertical(e.id.rpartition('.')[2]): continue
         ids = [w for i in e.events for w in re.split('[/=#:&?]', i)]
         hints = _hints(path, words[0], *ids, codes=[e.id])
-        s = Synthetic(path, '', e.start, e.end, hints, words[1], entry=e)
+        s = Synthetic(path, '', e.start, e.end, hints, words[1], tag_unit(e.tag), entry=e)
         out.append((s, ('.'.join(e.id.split('.')[:2]),)))
     return out
 
@@ -557,7 +565,7 @@ def _at_simulated_time(s, runs):
     own = [zero for home in homes for zero in runs.get(home, ())]
     if len(own) != 1 or own[0] is None: return s
     name, zero = own[0][0].lower(), own[0][1].timestamp
-    return s._replace(hints=s.hints | {name}, origin=zero, start=zero-60, end=zero+RECORD_LENGTH)
+    return s._replace(hints=s.hints | {name}, origin=zero, start=zero-LATE, end=zero+RECORD_LENGTH)
 
 # %% ../../nbs/data/08_synthetics.ipynb #d55429b9
 def index_synthetics(
@@ -635,10 +643,11 @@ def _why_none(candidates, source, names):
     if not candidates: return 'no file is of this station'
     here, t = _sorted(candidates, source, names), source.time.timestamp
     i = min(range(len(here)), key=lambda i: abs(np.nan_to_num(here[i].start, nan=np.inf) - t))
-    s, other, late = here[i], sorted(here.others[i]), here[i].start - t
-    if other: why = f'{_label(s)} is of {other[0]}'
+    s, other, late = here[i], sorted(here.others[i]), _anchor(here[i]) - t
+    if s.fault: why = s.fault[1]
+    elif other: why = f'{_label(s)} is of {other[0]}'
     elif _timeless(s): why = f'{_label(s)} counts from a centroid, and names none of {len(names)} events'
-    else: why = f'{_label(s)} begins {abs(late):.0f} s {"after" if late > 0 else "before"} its centroid time'
+    else: why = f'the {"start" if np.isnan(s.origin) else "origin"} of {_label(s)} is {late:+.0f} s from it'
     return f'0 of {len(candidates)} belong to {source.name}: {why}'
 
 # %% ../../nbs/data/08_synthetics.ipynb #1ff6997e
@@ -647,8 +656,11 @@ def _whole_file(path, size, changed): return read_records(path)      # often one
 
 def _read(s, source):
     "A synthetic as displacement in m, at its true time"
-    if isinstance(s.entry, AsdfEntry): return read_asdf_entry(s.path, s.entry)
     done = s.unit not in ('', 'displacement') and f'{s.unit} integrated to displacement'
+    if isinstance(s.entry, AsdfEntry):
+        tr = read_asdf_entry(s.path, s.entry)
+        tr.stats.unit = s.unit
+        return _with_remark(as_displacement(tr), done)
     if s.entry is None:
         zero = source.time if np.isnan(s.origin) else UTCDateTime(s.origin)
         remark = f'its CMTSOLUTION is {zero-source.time:+.1f} s from the centroid time'

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from ..labels.correlation import amplitude_ratio, cross_correlation, row_energy, two_traces, unit_peak
-from ..pairs.plot import length_unit, pair_title
+from ..pairs.plot import length_unit, literal_text, pair_title
 from ..pairs.schema import RECORD_LENGTH
 
 # %% ../../nbs/features/00_compare.ipynb #d1812528
@@ -140,5 +140,5 @@ def plot_bands(
         if k == worst: ax.set_facecolor('0.92')
     axs[0].legend(loc='lower left', bbox_to_anchor=(0, .92), frameon=False, fontsize='small', ncols=2, borderaxespad=0)
     axs[-1].set_xlabel('time after origin (s)')
-    fig.suptitle(pair_title(pair), fontsize='medium')
+    fig.suptitle(literal_text(pair_title(pair)), fontsize='medium')
     return fig

@@ -21,7 +21,7 @@ from ..data.instruments import displacement_response
 from ..data.records import PAD, contiguous
 from ..earth.modes import RADIUS, Modes, station_coordinates
 from ..earth.toroidal import Toroidal, group_velocity, synthesize_zne, trace_of
-from ..pairs.plot import length_unit
+from ..pairs.plot import length_unit, literal_text
 from ..pairs.schema import RECORD_LENGTH
 from ..pairs.signal import band_limited
 from ..pairs.store import share_path
@@ -205,8 +205,8 @@ def record_title(
     source, tr = read_source(event), st[0]
     computed = all(map(is_synthetic, st))
     kind = 'OUR SYNTHETIC: a point source in PREM, not a record' if computed else f'recorded ({tr.stats.channel[:2]})'
-    place = f'{tr.stats.network}.{tr.stats.station}, {tr.stats.sac["gcarc"]:.1f}°'
-    return (f'{source.name}, Mw {moment_magnitude(source.tensor):.1f}   {place}, '
+    place = f'{literal_text(tr.stats.network)}.{literal_text(tr.stats.station)}, {tr.stats.sac["gcarc"]:.1f}°'
+    return (f'{literal_text(source.name)}, Mw {moment_magnitude(source.tensor):.1f}   {place}, '
             f'T {1/band[2]:.0f}-{1/band[1]:.0f} s\n{kind}')
 
 # %% ../../nbs/features/04_record.ipynb #1307c832

@@ -24,7 +24,7 @@ from ..data.preprocess import DEAD, signal_to_noise
 from ..data.records import FLAT, MARGIN, check_counts, contiguous, pieces, window_of
 from .network_terms import event_order, event_station_terms
 from ..labels.correlation import amplitude_ratio, cross_correlation, trace_faults
-from ..pairs.plot import draw_coast
+from ..pairs.plot import draw_coast, literal_text
 from ..pairs.schema import RECORD_LENGTH
 from ..pairs.signal import BAND, band_limited
 
@@ -462,7 +462,8 @@ def plot_history(
         ax.axvspan(x[at[0]], x[at[1]], color='#d55e00', alpha=.18, lw=0)
         middle, label = g.delay.iloc[at[0]:at[1]+1].median(), f'clock {report.clock_offset[station]:+.1f} s'
         ax.hlines(middle, x[at[0]], x[at[1]], color='#d55e00', lw=1.6, label=label)
-    ax.set(xlabel='event' if time is None else 'date of the event', ylabel='delay of the station (s)', title=station)
+    ax.set(xlabel='event' if time is None else 'date of the event', ylabel='delay of the station (s)',
+           title=literal_text(station))
     ax.spines[['top', 'right']].set_visible(False)
     ax.legend(frameon=False, fontsize='small', loc='best')
     return ax
@@ -513,4 +514,4 @@ def _name_suspect(ax, lon, lat, station, words):
     side = dict(xytext=(-6, 5), ha='right') if lon > 90 else dict(xytext=(6, 5), ha='left')
     box = dict(fc='w', ec='none', alpha=.75, pad=.6)
     name = '.'.join(station.split('.')[:2])
-    ax.annotate(f'{name}: {first}', (lon, lat), textcoords='offset points', fontsize=6.5, zorder=5, bbox=box, **side)
+    ax.annotate(literal_text(f'{name}: {first}'), (lon, lat), textcoords='offset points', fontsize=6.5, zorder=5, bbox=box, **side)

@@ -23,7 +23,7 @@ from ..labels.truth import with_grades
 from ..models.metrics import truth_class
 from ..models.pretrained import Model, load_model, predict
 from ..pairs.bootstrap import bootstrap_events
-from ..pairs.plot import ROMAN, pair_title
+from ..pairs.plot import ROMAN, literal_text, pair_title
 from ..pairs.schema import RECORD_LENGTH, check_pairs, geocentric_latitude
 
 # %% ../../nbs/inspection/00_disagreements.ipynb #fd1548e5
@@ -462,7 +462,7 @@ def _title(fig, pair, truth):
         line.append(f'misfit $\\chi$ = {float(pair.misfit):.2f} ({parts}): {ROMAN[int(pair.grade)]}')
     if 'predicted' in pair: line.append('network: ' + (ROMAN | {0: 'cannot say'})[int(pair.predicted)])
     if truth: line.append(_truth_text(pair, ', {}'))
-    name = pair_title(pair.drop_vars('grade', errors='ignore'))
+    name = literal_text(pair_title(pair.drop_vars('grade', errors='ignore')))
     fig.text(.068, .97, name, fontsize='large', weight='bold', va='center')
     fig.text(.068, .937, '     '.join(line), fontsize='medium', va='center')
 
@@ -528,10 +528,10 @@ def plot_right(
 # %% ../../nbs/inspection/00_disagreements.ipynb #aca1c135
 def _annotation_title(pair, row, by):
     "Three lines: the pair; the classes of misfit and network; the annotator's"
-    if by == 'annotation': said = f'{pair.attrs.get("annotator") or "a person"}: {ROMAN[int(row.annotation)]}'
+    if by == 'annotation': said = f'{literal_text(pair.attrs.get("annotator") or "a person")}: {ROMAN[int(row.annotation)]}'
     else: said = _truth_text(pair, ' ({})')
     network = f'{ROMAN[row.predicted]} ({100*row.p_predicted:.0f} %)'
-    name = pair_title(pair.drop_vars('grade'))
+    name = literal_text(pair_title(pair.drop_vars('grade')))
     return f'{name}\nmisfit {row.misfit:.2f}: {ROMAN[row.grade]}; network: {network}\n{said}'
 
 # %% ../../nbs/inspection/00_disagreements.ipynb #a7064c40

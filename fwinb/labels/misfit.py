@@ -23,7 +23,7 @@ from .correlation import cross_correlation, cycle_skip, dominant_period, trace_f
 from .timefreq import (
     cwt, log_frequencies, morlet, TFGrid, check_grid, gabor, gabor_groups, gabor_plan, tf_grid)
 from ..pairs.bootstrap import bootstrap_events
-from ..pairs.plot import ROMAN, length_unit, pair_title
+from ..pairs.plot import ROMAN, length_unit, literal_text, pair_title
 from ..pairs.schema import RECORD_LENGTH, TRACES, as_variable, check_pairs
 from ..pairs.store import atomic_path
 
@@ -583,7 +583,7 @@ def tf_settings(attrs, npts, dt, grid, s):
 def _misfit_title(pair, m, thresholds):
     "Two lines: which pair, and its misfits and class"
     g = int(pair.grade) if 'grade' in pair else int(grade(m.total, thresholds))
-    who = pair_title(pair.drop_vars('grade', errors='ignore'))
+    who = literal_text(pair_title(pair.drop_vars('grade', errors='ignore')))
     unit = {1.: 'rad', np.pi: 'half turns'}.get(pair.attrs.get('misfit_phase_unit_rad', 1.), 'own units')
     skip = ', cycle skip' if 'cycle_skip' in pair and bool(pair.cycle_skip) else ''
     return (f'{who}\n$\\chi_e$ = {m.envelope:.2f}, $\\chi_p$ = {m.phase:.2f} {unit}, '

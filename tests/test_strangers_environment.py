@@ -1,8 +1,11 @@
 "One bad event, file or station never ends a download or a conversion: it is a row with its reason, and nothing else is lost."
 import shutil, warnings
+from configparser import ConfigParser
+from importlib import metadata
 from pathlib import Path
 import numpy as np, obspy, pandas as pd, pytest
 from obspy import UTCDateTime
+from packaging.requirements import Requirement
 
 pytest.importorskip('portable_fdsnws_dataselect')
 from fwinb.data.download import (
@@ -307,3 +310,37 @@ def test_syngine_bad_file_and_name(tmp_path):
     table = fetch_syngine(EVENTS[:1], places, tmp_path, client=Client()).set_index('station')
     assert table.status.to_dict() == {'../x': 'refused', 'SY.NAN': 'refused', 'SY.ADK': 'failed', 'SY.HRV': 'refused'}
     assert 'cannot be read' in table.reason['SY.ADK'] and 'no latitude' in table.reason['SY.NAN']
+
+# the environment: what pip may bring, and where a network is trained
+
+def requirements(lines, seen):
+    "What lines of requirements bring, by name, with what that needs; the lines that name torch"
+    for line in lines:
+        need = Requirement(line)
+        if need.marker is not None and not need.marker.evaluate(dict(extra='')): continue
+        known = need.name.lower() in seen
+        seen.setdefault(need.name.lower(), []).append(need.specifier)
+        if not known: requirements(metadata.requires(need.name) or [], seen)
+    return seen
+
+def test_base_leaves_torch_alone():
+    "Nothing that the base needs pins torch, or brings what pins it (torchvision, which fastai needs); nor Dask or Jupyter"
+    ini = ConfigParser(interpolation=None)
+    ini.read(ROOT/'settings.ini', encoding='utf-8')
+    seen = requirements(ini['DEFAULT']['requirements'].split(), {})
+    assert {'torch', 'obspy', 'zarr'} <= set(seen)
+    assert not set(seen) & {'torchvision', 'fastai', 'dask', 'jupyterlab', 'ipython', 'scikit-learn', 'pyasdf'}
+    assert all(s.operator == '>=' for given in seen['torch'] for s in given)
+
+def test_mps_only_if_asked(monkeypatch):
+    "A Mac whose MPS is there trains on the CPU all the same, as the tests on macOS do; fastai itself would take MPS"
+    torch, fastai = pytest.importorskip('torch'), pytest.importorskip('fastai.torch_core')
+    from fwinb.models.resnet import ResNet1d
+    from fwinb.models.train import choose_device, fit, index_loaders, make_learner
+    monkeypatch.setattr(torch.backends.mps, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert fastai.default_device().type == 'mps' and choose_device().type == 'cpu' and choose_device('mps').type == 'mps'
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((32, 2, 64))).float()
+    kinds = np.array(['a', 'b'], object)[np.arange(32) % 2]
+    learn = make_learner(index_loaders(x, kinds, np.arange(24), np.arange(24, 32), ('a', 'b'), bs=8), ResNet1d(classes=2, filters=(4, 4, 4)), 1e-3)
+    assert len(fit(learn, 1, progress=False)) == 1 and next(learn.model.parameters()).device.type == 'cpu'

@@ -10,7 +10,7 @@ THREADS     := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 ENV         := $(THREADS) MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help venv report full figures paper test test-slow lab docs bench sample weights readme export check clean
+.PHONY: help venv report full figures paper test test-slow test-wheel lab docs bench sample weights readme export check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' $(MAKEFILE_LIST) | while read t d; do printf '  %-10s %s\n' "$$t" "$$d"; done
@@ -49,6 +49,13 @@ test: $(STAMP) ## run every notebook, and check the house
 
 test-slow: $(STAMP) ## the same with the cells marked `#| slow`
 	$(ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -q --slow
+
+# Tests and notebooks are copied away from the modules: only the wheel can be imported.
+test-wheel: ## the tests on a built wheel, at the tested versions: make test-wheel WHEEL=dist/x.whl
+	rm -rf build/wheel && mkdir -p build/wheel/tree && $(PYTHON) -m venv build/wheel/env
+	build/wheel/env/bin/python -m pip install --quiet $(addprefix -c ,$(CONSTRAINTS)) '$(abspath $(WHEEL))[all,dev]'
+	git archive HEAD | tar -x -C build/wheel/tree && rm -r build/wheel/tree/fwinb
+	cd build/wheel/tree && $(ENV) ../env/bin/pytest -n 2 --dist worksteal -q --ignore tests/test_house.py
 
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab nbs

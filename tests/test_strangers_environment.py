@@ -344,3 +344,12 @@ def test_mps_only_if_asked(monkeypatch):
     kinds = np.array(['a', 'b'], object)[np.arange(32) % 2]
     learn = make_learner(index_loaders(x, kinds, np.arange(24), np.arange(24, 32), ('a', 'b'), bs=8), ResNet1d(classes=2, filters=(4, 4, 4)), 1e-3)
     assert len(fit(learn, 1, progress=False)) == 1 and next(learn.model.parameters()).device.type == 'cpu'
+
+def test_release_is_tested():
+    "Nothing is published before the tests have passed, on the tree and on the built wheel"
+    yaml = pytest.importorskip('yaml')
+    flows = {p.stem: yaml.safe_load(p.read_text(encoding='utf-8')) for p in (ROOT/'.github/workflows').glob('*.yml')}
+    jobs = flows['release']['jobs']
+    assert set(jobs['publish']['needs']) == set(jobs) - {'publish'} and 'workflow_call' in flows['test'][True]      # `on` is True in YAML 1.1
+    assert jobs['tree']['uses'] == './.github/workflows/test.yml' and jobs['wheel']['needs'] == 'build'
+    assert any('make test-wheel' in s.get('run', '') for s in jobs['wheel']['steps'])

@@ -1,10 +1,16 @@
 "What strangers' data did to the models: unknown magnitudes, names instead of times, devices, precisions, cards, few events, bands."
-import numpy as np, pandas as pd, pytest, torch
+import json, re
 from pathlib import Path
+
+import numpy as np, pandas as pd, pytest, torch
+from safetensors.torch import load_file, save_file
 
 from fwinb.earth.simulate import simulate_pairs
 from fwinb.models import selector, train
-from fwinb.models.pretrained import classify, decide, describe, load_model, predict
+from fwinb.models.inference import file_digest
+from fwinb.models.metrics import apply_platt
+from fwinb.models.pretrained import classify, decide, describe, limits_for, load_model, predict
+from fwinb.models.selector import calibrate
 from fwinb.models.train import choose_device, index_loaders
 from fwinb.pairs.schema import as_variable, check_pairs
 from fwinb.pairs.store import open_pairs, save_pairs
@@ -111,3 +117,163 @@ def test_selector_uses_it(monkeypatch, simulated):
     for dls in loaders:
         sets = [dls.train.dataset, dls.valid.dataset]
         assert {dls.device.type, dls.train.device.type, dls.valid.device.type, *(t.device.type for s in sets for t in (s.x, s.f, s.y, s.index))} == {'meta'}
+
+# a precision is a mean, and the calibration of a card is applied as it is written
+
+@pytest.mark.parametrize('name', ['usable', 'paper'])
+def test_limits_by_precision(name):
+    model = load_model(name)
+    c = model.card['calibration']
+    at = {float(k): v for k, v in c['accept_from'].items()}
+    for precision in (.5, .8, .9, .93, .95, .951, .98):
+        limits = limits_for(model, precision)
+        rank = min(k for k in at if k >= precision)
+        assert limits == (c['refuse_below'], max(at[rank], c['refuse_below'])), precision
+    assert limits_for(model, .5) == (c['refuse_below'], c['refuse_below'])       # every pair is decided, none against the model
+    assert limits_for(model, .98).accept_from > limits_for(model, .95).accept_from > c['refuse_below']
+    assert list(decide([at[.5], np.nextafter(c['refuse_below'], 0), c['refuse_below'], np.nan], model, .5)) == ['refuse', 'refuse', 'accept', 'cannot say']
+
+def test_default_limits():
+    "Those of the cards, to the bit"
+    assert limits_for(load_model()) == (0.37351403697170327, 0.6323698352960413)
+    assert limits_for(load_model('paper')) == (0.16336774507800367, 0.735496441184949)
+
+def test_threshold_is_taken_as_it_is():
+    assert limits_for(load_model(), threshold=1e-9) == (1e-9, 1e-9) and limits_for(load_model(), threshold=.9).accept_from == .9
+
+def carded(model, **calibration): return model._replace(card=dict(model.card, calibration=dict(model.card['calibration'], **calibration)))
+
+@pytest.mark.parametrize('name', ['usable', 'paper'])
+def test_calibration_of_a_card(simulated, name):
+    "Slope 2, offset -.7 and temperature 3, against the formulas (Platt 1999; Guo et al. 2017) written out"
+    model = load_model(name)
+    table = describe(simulated, model)
+    plain = classify(table, carded(model, platt=[1., 0.], temperature=1.))
+    found = classify(table, carded(model, platt=[2., -.7], temperature=3.))
+    p = plain[['p_I', 'p_II', 'p_III', 'p_IV']].values
+    odds = (p[:,0] + p[:,1])/(p[:,2] + p[:,3])
+    inside = (odds > 1e-5) & (odds < 1e5)                                        # where the odds are known to six digits
+    assert inside.sum() > 10 and np.ptp(np.log(odds[inside])) > 3                # else a slope would not show
+    np.testing.assert_allclose(plain.usable[inside], (odds/(1 + odds))[inside], rtol=1e-6)
+    sharper = odds**2*np.exp(-.7)
+    np.testing.assert_allclose(found.usable[inside], (sharper/(1 + sharper))[inside], rtol=1e-6)
+    softer = p**(1/3)
+    np.testing.assert_allclose(found[['p_I', 'p_II', 'p_III', 'p_IV']].values, softer/softer.sum(1, keepdims=True), atol=1e-4)
+    assert (found.predicted == plain.predicted).all()
+
+def test_calibrate():
+    "Probabilities that are too sure by a slope of 1/2 and too high by .7, and classes too sure by a temperature of 3"
+    rng = np.random.default_rng(0)
+    true = rng.beta(.4, .9, 60_000)                                              # of being usable
+    u = rng.random(len(true)) < true
+    shown = apply_platt(true, 2., .7)                                            # logit(true) = (logit(shown) - .7)/2
+    p = np.stack([.7*shown, .3*shown, .6*(1-shown), .4*(1-shown)], 1)
+    truth = np.where(u, np.where(rng.random(len(u)) < .7, 1, 2), np.where(rng.random(len(u)) < .6, 3, 4))
+    c = calibrate(p, truth, u)
+    np.testing.assert_allclose(c['platt'], [.5, -.35], atol=.02)                 # four standard errors of 60,000 pairs
+    assert c['temperature'] > 1.3                                                # too sure: softer
+    q = apply_platt(shown, *c['platt'])
+    for k in ('0.8', '0.95', '0.98'):
+        taken = q >= c['accept_from'][k]
+        assert float(k) <= u[taken].mean() < float(k) + .002
+    refused = q < c['refuse_below']
+    assert .99 <= (~u[refused]).mean() < .992
+
+# a broken card is a sentence that names the file and the key
+
+def broken_card(folder, name, change=None, weights=None):
+    "A copy of a shipped model with a changed card, and with weights that the card belongs to"
+    card = json.loads((ROOT/f'data/weights/{name}.json').read_text())
+    path, data = folder/'mine.json', folder/'mine.safetensors'
+    tensors = load_file(ROOT/f'data/weights/{name}.safetensors')
+    save_file(weights(tensors) if weights else tensors, data)
+    card['weights'] = file_digest(data)
+    path.write_text(json.dumps(change(card) or card if change else card))
+    return path
+
+def without(*keys):
+    def change(card):
+        for k in keys[:-1]: card = card[k]
+        del card[keys[-1]]
+    return change
+
+def put(value, *keys):
+    def change(card):
+        for k in keys[:-1]: card = card[k]
+        card[keys[-1]] = value
+    return change
+
+CARDS = {
+    **{f'no {k}': (without(k), k) for k in ('name', 'architecture', 'arguments', 'npts', 'limits', 'calibration', 'weights')},
+    **{f'no {k} of the calibration': (without('calibration', k), f'calibration.{k}') for k in ('temperature', 'platt', 'accept_from', 'refuse_below')},
+    'list': (lambda card: [card], 'not the object'),
+    'npts text': (put('128', 'npts'), "'npts' is '128'"), 'npts fraction': (put(128.5, 'npts'), "'npts' is 128.5"), 'npts true': (put(True, 'npts'), "'npts' is True"), 'npts 0': (put(0, 'npts'), "'npts' is 0"),
+    'weights number': (put(7, 'weights'), "'weights' is 7"),
+    'other features': (put(['lag'], 'features'), 'other features'), 'features number': (put(3, 'features'), "'features' is 3"),
+    'unknown limit': (put([0, 1], 'limits', 'colour'), 'limits.colour'), 'a limit of one number': (put([15.], 'limits', 'distance_deg'), 'limits.distance_deg'),
+    'limits turned': (put([165., 15.], 'limits', 'distance_deg'), 'limits.distance_deg'), 'limits NaN': (put([float('nan')]*2, 'limits', 'distance_deg'), 'limits.distance_deg'),
+    'temperature 0': (put(0, 'calibration', 'temperature'), 'calibration.temperature'), 'temperature NaN': (put(float('nan'), 'calibration', 'temperature'), 'calibration.temperature'),
+    'temperature null': (put(None, 'calibration', 'temperature'), 'calibration.temperature'),
+    'slope alone': (put([1.], 'calibration', 'platt'), 'calibration.platt'), 'slope negative': (put([-1., 0.], 'calibration', 'platt'), 'calibration.platt'),
+    'offset text': (put([1., '0'], 'calibration', 'platt'), 'calibration.platt'), 'offset infinite': (put([1., float('inf')], 'calibration', 'platt'), 'calibration.platt'),
+    'refusal NaN': (put(float('nan'), 'calibration', 'refuse_below'), 'calibration.refuse_below'),
+    'a list of limits': (put([.5], 'calibration', 'accept_from'), 'calibration.accept_from'), 'a limit above 1': (put(1.5, 'calibration', 'accept_from', '0.95'), 'calibration.accept_from.0.95'),
+    'precision in words': (put(.6, 'calibration', 'accept_from', 'high'), 'calibration.accept_from.high'), 'precision NaN': (put(.6, 'calibration', 'accept_from', 'nan'), 'calibration.accept_from.nan'),
+    'unknown network': (put('Transformer', 'architecture'), 'architecture'), 'unknown argument': (put(1, 'arguments', 'colour'), 'arguments'),
+    'argument text': (put('wide', 'arguments', 'width'), 'arguments'), 'argument negative': (put(-5, 'arguments', 'width'), 'arguments'),
+    'other width': (put(128, 'arguments', 'width'), 'the weight'), 'all memory': (put(10**9, 'arguments', 'width'), 'the weight'),
+}
+
+@pytest.mark.parametrize('case', CARDS)
+def test_broken_card(case, tmp_path):
+    change, why = CARDS[case]
+    with pytest.raises(ValueError, match=re.escape(why)) as e: load_model(broken_card(tmp_path, 'usable', change))
+    assert 'mine.json' in str(e.value) and '\n' not in str(e.value) and len(str(e.value)) < 400
+
+@pytest.mark.parametrize('case, change', [('descending thresholds', put([1.3, 1.2, 1.1], 'thresholds')), ('two thresholds', put([1.1, 1.2], 'thresholds')), ('thresholds text', put(['1', '2', '3'], 'thresholds'))])
+def test_broken_card_of_grades(case, change, tmp_path):
+    with pytest.raises(ValueError, match="mine.json: 'thresholds' is"): load_model(broken_card(tmp_path, 'paper', change))
+
+@pytest.mark.parametrize('text', ['', '{"name": "x"', '\ufeff{}', '[', '['*100_000, 'null', '3', '{"name": NaN}'], ids=['empty', 'cut', 'byte order mark', 'bracket', 'deep', 'null', 'number', 'NaN'])
+def test_card_that_is_none(text, tmp_path):
+    path = broken_card(tmp_path, 'usable')
+    path.write_text(text, encoding='utf-8')
+    with pytest.raises(ValueError, match='mine.json') as e: load_model(path)
+    assert len(str(e.value)) < 400
+
+def test_card_in_another_code(tmp_path):
+    path = broken_card(tmp_path, 'usable')
+    path.write_bytes(path.read_bytes().replace(b'"usable"', b'"\xfcsable"'))
+    with pytest.raises(ValueError, match='mine.json is not JSON in UTF-8'): load_model(path)
+
+def changed(name, f):
+    def change(tensors): return {k: f(v) if k == name else v for k, v in tensors.items()}
+    return change
+
+NETS = {
+    'NaN': (changed('net.top.4.bias', lambda v: v*np.nan), "'net.top.4.bias' has values that are not finite"), 'infinite knots': (changed('knots', lambda v: v/0), "'knots' has values"),
+    'a weight missing': (lambda t: {k: v for k, v in t.items() if k != 'net.top.4.bias'}, "the weight 'top.4.bias' is missing"), 'a weight more': (lambda t: t | {'net.more': torch.zeros(3)}, "the weight 'more' is (3,)"),
+    'a weight cut': (changed('net.top.4.bias', lambda v: v[:2].clone()), "the weight 'top.4.bias' is (2,)"),
+    'no scale': (lambda t: {k: v for k, v in t.items() if k != 'knots'}, "lack ['knots']"), 'scale cut': (changed('knots', lambda v: v[:5].clone()), 'knots and missing'),
+    'other flags': (changed('missing', lambda v: ~v), 'knots and missing')}
+
+@pytest.mark.parametrize('case', NETS)
+def test_broken_weights(case, tmp_path):
+    change, why = NETS[case]
+    with pytest.raises(ValueError, match=re.escape(why)) as e: load_model(broken_card(tmp_path, 'usable', weights=change))
+    assert 'mine.' in str(e.value) and '\n' not in str(e.value)
+
+@pytest.mark.parametrize('size', [0, 4, 100, 3000, -1])
+def test_truncated_weights(size, tmp_path):
+    "Cut after the card was written, and a cut file to which somebody made a card"
+    path = broken_card(tmp_path, 'usable')
+    data = path.with_suffix('.safetensors')
+    data.write_bytes(data.read_bytes()[:size])
+    with pytest.raises(ValueError, match='mine.safetensors is not the file that mine.json was written with'): load_model(path)
+    path.write_text(json.dumps(dict(json.loads(path.read_text()), weights=file_digest(data))))
+    with pytest.raises(ValueError, match='mine.safetensors is not a whole safetensors file'): load_model(path)
+
+def test_sound_cards_load(tmp_path):
+    for name in ('usable', 'paper'): assert load_model(name).name == name
+    model = load_model(broken_card(tmp_path, 'paper', lambda c: put({}, 'limits')(c) or put({}, 'calibration', 'accept_from')(c)))    # no limits, nothing to accept
+    with pytest.raises(ValueError, match="no limit of 'paper' reaches a precision of 0.95; its best is none"): limits_for(model)

@@ -296,7 +296,8 @@ def decision_limits(
         raise ValueError(f'all {len(u)} pairs are {"" if u.all() else "not "}usable: no limit follows from them')
     accept, refuse = recall_at_precision(p, u, precision)[1], -recall_at_precision(-p, ~u, npv)[1]
     if np.isfinite(refuse): refuse = np.nextafter(refuse, np.inf)
-    return DecisionLimits(float(min(refuse, accept)), float(accept))
+    if accept < refuse: accept = refuse = np.clip(.5, accept, refuse)            # both shares hold in the overlap
+    return DecisionLimits(float(refuse), float(accept))
 
 DECISIONS = ('accept', 'cannot say', 'refuse')
 

@@ -23,6 +23,12 @@ def _failed(name, text, status):
     print(f'{name}: {text}', file=sys.stderr, flush=True)
     return status
 
+def _end_now():
+    "End this process and its workers"
+    if multiprocessing := sys.modules.get('multiprocessing'):
+        for p in multiprocessing.active_children(): p.kill()
+    os._exit(130)
+
 @contextmanager
 def interruptible(
     seconds:float=2., # that `KeyboardInterrupt` has to end the block; then the process ends
@@ -32,10 +38,10 @@ def interruptible(
     if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
         yield seen                        # ignored, as in the background of a shell, or the affair of another program
         return
-    limit = threading.Timer(seconds, os._exit, [130])
+    limit = threading.Timer(seconds, _end_now)
     limit.daemon = True
     def interrupt(number, frame):
-        if seen: os._exit(130)
+        if seen: _end_now()
         seen.append(number)
         limit.start()
         raise KeyboardInterrupt
@@ -99,7 +105,9 @@ def select_main(
             if not seen: raise
         if not seen: return status
     kept = 'finished events are kept, the same command goes on' if parts.is_dir() else 'nothing was written'
-    return _failed('fwinb-select', f'interrupted; {kept}', 130)
+    status = _failed('fwinb-select', f'interrupted; {kept}', 130)
+    if args is None: _end_now()              # the process is ours, and to clean up its libraries takes a second
+    return status
 
 # %% ../nbs/commands/02_commands.ipynb #52fc33fd
 def _say(line): print(f'fwinb-select: {line}', file=sys.stderr, flush=True)

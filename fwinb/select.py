@@ -294,6 +294,7 @@ class Plan(NamedTuple):
     lost:object      # function of a task and a text, to the ledger of a task that failed as a whole
     rest:list        # ledger rows of what belongs to no task
     files:list       # files and folders that it reads
+    settings:tuple=() # whatever else its results depend on
 
 def plan_store(
     path,            # a store of pairs
@@ -303,7 +304,7 @@ def plan_store(
     n = open_pairs(path, dask=False).sizes['pair']
     if not n: raise ValueError(f'{path} holds no pairs')
     blocks = [(i, min(i+block, n)) for i in range(0, n, block)]
-    return Plan(partial(describe_block, path=path), blocks, partial(failed_block, path), [], [path])
+    return Plan(partial(describe_block, path=path), blocks, partial(failed_block, path), [], [path], (block,))
 
 def plan_archive(
     obs, syn=None, events=(), inventory=(), skip=(), stations=(), units='', # as for `select`
@@ -316,7 +317,8 @@ def plan_archive(
     names_only = archive._replace(events=[(name, None) for name, _ in archive.events], bad=[])
     def lost(task, text): return failed_event(*task, archive, text)
     files = [obs, *([syn] if syn else []), *events, *inventory, *stations]
-    return Plan(partial(describe_event, archive=names_only), archive.events, lost, unused_rows(archive), files)
+    job, rest = partial(describe_event, archive=names_only), unused_rows(archive)
+    return Plan(job, archive.events, lost, rest, files, (str(syn), units))
 
 # %% ../nbs/commands/00_select.ipynb #427cbd45
 def make_plan(
@@ -339,7 +341,7 @@ def run_plan(
     "Do the work that is not done yet"
     n, save, known = len(plan.tasks), lambda i, result: None, {}
     if checkpoint:
-        key = digest_files(plan.files, plan.job.func.__name__, loaded.card, n, skip=skip)
+        key = digest_files(plan.files, plan.settings, loaded.card, n, skip=skip)
         parts = Checkpoint(Path(checkpoint), key)
         known, save = parts.load(n), parts.save
     if known: say(f'{len(known)} of {n} parts were finished by an earlier run')

@@ -8,7 +8,7 @@ __all__ = ['LOST', 'keep_memory', 'WorkerLost', 'one_thread', 'run_tasks']
 # %% ../../nbs/pairs/05_workers.ipynb #84e58450
 import ctypes, os, pickle, platform, signal, sys, threading, traceback
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import wait
 
 from threadpoolctl import threadpool_limits
@@ -59,11 +59,17 @@ def _serve(pipe, job, setup):
 # %% ../../nbs/pairs/05_workers.ipynb #4eba9341
 @contextmanager
 def _interrupt_later():
-    "Ctrl-C waits until the block ends; a process that starts in it never sees one"
-    if not hasattr(signal, 'pthread_sigmask'): yield; return        # Windows
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    "Ctrl-C waits until the block ends; a process that starts in it never sees one, as it inherits what is blocked"
+    caught, main = [], threading.current_thread() is threading.main_thread()
+    if main: handler = signal.signal(signal.SIGINT, lambda *args: caught.append(args))   # any thread may get the signal
+    if block := hasattr(signal, 'pthread_sigmask'):                                      # not on Windows
+        resource_tracker.ensure_running()    # before, because it would let the signal in again
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try: yield
-    finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    finally:
+        if block: signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if main: signal.signal(signal.SIGINT, handler)
+        if caught and callable(handler): handler(*caught[0])
 
 class _Worker:
     "A process that does one task at a time"
@@ -72,7 +78,7 @@ class _Worker:
         self.pipe, far = context.Pipe()
         self.process = context.Process(target=_serve, args=(far, job, setup))
         self.ready, self.task = False, None
-        with _interrupt_later(): self.process.start()
+        self.process.start()
         far.close()
     def give(self, i, task):
         self.task = i
@@ -155,7 +161,8 @@ def _in_processes(job, tasks, setup, workers, keep, lost):
     queue, pool, left, seconds = _Queue(len(tasks)), [], len(tasks), 0.
     try:
         while left:
-            while len(pool) < min(workers, left): pool.append(_Worker(job, setup))   # also for one that died
+            while len(pool) < min(workers, left):        # at first, and for each that died
+                with _interrupt_later(): pool.append(_Worker(job, setup))
             _feed(pool, queue, tasks)
             for i, result in _answers(pool, queue, tasks, lost):
                 keep(i, result)

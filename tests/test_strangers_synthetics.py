@@ -362,6 +362,27 @@ def test_one_file_of_all(tmp_path, true):
     st.append(blank(true, channel='LOG')); st.write(str(tmp_path/'all.mseed'), 'MSEED')
     for k, sta in enumerate(('AAA', 'BBB', 'CCC')): assert load(tmp_path, f'XX.{sta}').data.max() == pytest.approx((k+1)*true.data.max())
 
+@pytest.mark.parametrize('idep', [5, 6, 7])
+def test_records_in_the_same_folder(tmp_path, true, idep):
+    "Corrected records and synthetics side by side, as SPECFEM users keep them: X is the instrument code of synthetics"
+    record = blank(true, channel='BHZ', location=''); record.data = 3*true.data
+    sac(tmp_path/'XX.AAA..BHZ.d.sac', record, idep=6, kuser0='SY', kevnm=NAME)
+    tr = true.copy()
+    if idep == 7: tr.data = derivative(true, 1)
+    sac(tmp_path/'XX.AAA..BHZ.s.sac', tr, idep=idep, kuser0='SY', kevnm=NAME)
+    (near if idep == 7 else same)(load(tmp_path), true, 1e-4)
+
+def test_no_record_is_its_own_synthetic(tmp_path, true):
+    "Of a folder with records only, and of one tag only"
+    p = sac(tmp_path/'a.sac', blank(true, channel='BHZ', location=''))
+    def get(records): return load_synthetic(index_synthetics(tmp_path)[0][CODE], SOURCE, [NAME], records)
+    with pytest.raises(Rejected, match='a.sac is the record itself'): get([(p, 'XX.AAA..BHZ', '')])
+    same(get([(p, 'XX.AAA.00.BHZ', '')]), true)
+    p.unlink()
+    p = asdf(tmp_path/'a.h5', (true, 'prem'))
+    with pytest.raises(Rejected, match='a.h5, XX.AAA.S3.MXZ, tag prem is the record itself'): get([(p, true.id, 'prem')])
+    same(get([(p, true.id, 'other')]), true)
+
 # ---- events ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize('event, path', [
     ('C201803040506A', '201803040506A/{}'), ('201803040506A', 'C201803040506A/{}'), ('C201803040506A', 'CMTSOLUTION_201803040506A/{}'),
@@ -521,7 +542,9 @@ def test_asdf_kind(kind, tags):
     (['raw_observed'], 'only the tags raw_observed'), (['observed', 'processed_observed'], 'only the tags observed, processed_observed')])
 def test_asdf_tags(tmp_path, true, tags, said):
     "The synthetic is the last tag; every other waveform is another"
-    waves = [(true if k == len(tags)-1 else blank(true, location='00', channel='LHZ'), tag) for k, tag in enumerate(tags)]
+    waves = [(blank(true), tag) for tag in tags]
+    for tr, tag in waves:
+        if 'obs' in tag or 'rec' in tag: tr.id = 'XX.AAA.00.LHZ'
     for tr, _ in waves[:-1]: tr.data = tr.data*7
     path = asdf(tmp_path/'a.h5', *waves)
     if not said: return same(load(tmp_path), true)

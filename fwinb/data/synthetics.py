@@ -608,12 +608,16 @@ def load_synthetic(
     candidates,   # `StationSynthetics`, or a list of `Synthetic` of one station
     source,       # `Source`, or anything with name and time
     names=(),     # names of all events in the archive, or their POSIX times by name
+    records=(),   # (path, NET.STA.LOC.CHA, tag) of the record, which is never its own synthetic
 )->Trace:         # displacement, m; `stats.remark` for the ledger
     "The synthetic of one event, or `Rejected`"
-    chosen = synthetics_of_event(candidates, source, names)
+    own = synthetics_of_event(candidates, source, names)
+    chosen = [s for s in own if _identity(s) not in records]
+    if own and not chosen: raise Rejected('no synthetic', f'{_label(own[0])} is the record itself')
     if not chosen: raise Rejected('no synthetic', _why_none(candidates, source, names))
     sound = [s for s in chosen if not s.fault]
     if not sound: raise Rejected(*chosen[0].fault)
+    sound = [s for s in sound if _identity(s)[1][-2:-1] == 'X'] or sound
     units = ['displacement', '', 'velocity', 'acceleration']
     best = min(units.index(s.unit) for s in sound)
     best = [s for s in sound if max(units.index(s.unit), 1) == max(best, 1)]
@@ -627,7 +631,12 @@ def load_synthetic(
     few = ', '.join(map(_label, best[:4]))
     raise Rejected('no synthetic', f'{len(best)} of {len(candidates)} belong to {source.name}, and they differ: {few}')
 
-# %% ../../nbs/data/08_synthetics.ipynb #540120c3
+# %% ../../nbs/data/08_synthetics.ipynb #4cc1d4a2
+def _identity(s):
+    "Path, channel and tag of a synthetic"
+    if isinstance(s.entry, AsdfEntry): return s.path, s.entry.id, s.entry.tag
+    return s.path, s.entry or seismogram_name(s.path.name).channel, ''
+
 def _label(s):
     e = s.entry
     return f'{s.path.name}, {e.id}, tag {e.tag}' if isinstance(e, AsdfEntry) else s.path.name

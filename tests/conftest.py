@@ -21,6 +21,19 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture
 def root(): return ROOT
 
+@pytest.fixture(scope='session')
+def simulated_vaults(tmp_path_factory):
+    "Records of vaults with two sensors each, simulated with another code (tests/vaults.py)"
+    import vaults
+    return vaults.simulated(tmp_path_factory.mktemp('vaults')/'raw')
+
+@pytest.fixture(scope='session', params=['simulated', 'real'])
+def world(request):
+    "The simulated vaults, and the real ones of 2009 where they are"
+    if request.param == 'simulated': return request.getfixturevalue('simulated_vaults')
+    import vaults
+    return vaults.real() or pytest.skip('the records of 2009 are not here; those simulated were')
+
 class Fault:
     "What a data centre does to a request; None: nothing"
     act = None

@@ -16,7 +16,6 @@ from fwinb.data.archive import preprocess_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT/'data/sample/raw'
-REAL = ROOT.parent/'shared/data/real_2009'      # the study's example; not ours to ship
 REQUEST = DownloadRequest(networks=('SY',))
 BENCH = runpy.run_path(str(ROOT/'bench/download.py'), run_name='bench')
 EVENTS, _ = choose_events(get_events(str(SAMPLE), None, None), UTCDateTime(0), UTCDateTime(4e9))
@@ -108,20 +107,20 @@ def test_thousand():
     print(m)
     assert m['traces'] == 1000 and m['most_in_flight'] <= 3 and m['requests'] < 250
 
-# real records
+# vaults with two sensors
 
-@pytest.mark.skipif(not REAL.is_dir(), reason='the records of 2009 are not here')
-def test_real(tmp_path):
+def test_real(world, tmp_path):
     "obspy's own client finds three services; the MassDownloader's records become the pairs that the files are"
-    with data_centre(REAL) as centre:
+    with data_centre(world.folder) as centre:
         assert {'dataselect', 'station', 'event'} <= set(Client(centre.url).services)
-        events, _ = choose_events(get_events(centre.url, UTCDateTime(2009, 12, 1), UTCDateTime(2010, 1, 1)), UTCDateTime(2009, 12, 1), UTCDateTime(2010, 1, 1))
-        ledger = download(events, tmp_path/'raw', [centre.url], DownloadRequest(networks=('II', 'IU'), channels=('LHZ', 'BHZ')), rate=1e3)
+        span = UTCDateTime(2009, 12, 1), UTCDateTime(2013, 1, 1)
+        events, _ = choose_events(get_events(centre.url, *span), *span)
+        ledger = download(events, tmp_path/'raw', [centre.url], DownloadRequest(networks=('II', 'IU', 'AX'), channels=('LHZ', 'BHZ')), rate=1e3)
     got = ledger[ledger.status == 'fetched']
-    assert set(got.station) == {f'{s}.{l}.BHZ' for s in ('II.AAK', 'IU.ADK', 'IU.AFI') for l in ('00', '10')} | {'II.ABKT.00.BHZ'} and set(got.response) == {'ok'}
-    assert 'gaps' in got.detail[got.station == 'II.ABKT.00.BHZ'].iloc[0]
-    pairs, rows = preprocess_folder(tmp_path/'raw', REAL/'synt', origin='fdsn')
-    assert set(pairs.station.values) == set(got.station) - {'II.ABKT.00.BHZ'} and rows.reason[rows.station == 'II.ABKT.00.BHZ'].iloc[0] == 'gap'
+    assert set(got.station) == {f'{s}.{l}.{world.channel}' for s in world.two for l in ('00', '10')} | {world.gap} and set(got.response) == {'ok'}
+    assert 'gaps' in got.detail[got.station == world.gap].iloc[0]
+    pairs, rows = preprocess_folder(tmp_path/'raw', world.syn, origin='fdsn')
+    assert set(pairs.station.values) == set(got.station) - {world.gap} and rows.reason[rows.station == world.gap].iloc[0] == 'gap'
     w = pairs.waveform.values.astype(float)
     cc = (w[:,0]*w[:,1]).sum(-1)/np.linalg.norm(w[:,0], axis=-1)/np.linalg.norm(w[:,1], axis=-1)
     assert (cc > .9).all()

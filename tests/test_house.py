@@ -200,3 +200,10 @@ def test_text_is_utf8(root):
     for path in (*root.glob('data/*.py'), *root.glob('docs/*.py'), root/'setup.py'):
         found[path.name] = list(text_io(ast.parse(path.read_text(encoding='utf-8'))))
     assert not (bad := {k: v for k, v in found.items() if v}), f'text without an encoding: {bad}'
+
+def test_nothing_beside_the_clone(root):
+    "Tests run from a clone alone: only `vaults.py` looks for data beside it, and has simulated ones where there are none"
+    beside = re.compile('shared/' + r"data|\.parent/['\"]shared")
+    found = {p.relative_to(root).as_posix() for top in ('tests', 'nbs', 'fwinb', 'data', 'bench', 'docs') for kind in ('py', 'ipynb', 'yml')
+             for p in (root/top).rglob(f'*.{kind}') if not {'_artefacts', '_build', '_src', '_share'} & set(p.parts) and beside.search(p.read_text(encoding='utf-8'))}
+    assert found <= {'tests/vaults.py', 'tests/test_house.py'}

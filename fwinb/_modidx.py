@@ -2013,6 +2013,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fwinb.models.train.target_classes': ('models/train.html#target_classes', 'fwinb/models/train.py')},
             'fwinb.overview': { 'fwinb.overview._cell': ('commands/overview.html#_cell', 'fwinb/overview.py'),
                                 'fwinb.overview._column_words': ('commands/overview.html#_column_words', 'fwinb/overview.py'),
+                                'fwinb.overview._not_accepted': ('commands/overview.html#_not_accepted', 'fwinb/overview.py'),
                                 'fwinb.overview._pair_words': ('commands/overview.html#_pair_words', 'fwinb/overview.py'),
                                 'fwinb.overview._reason_row': ('commands/overview.html#_reason_row', 'fwinb/overview.py'),
                                 'fwinb.overview._record_of': ('commands/overview.html#_record_of', 'fwinb/overview.py'),

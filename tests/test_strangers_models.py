@@ -4,14 +4,19 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, torch
 from safetensors.torch import load_file, save_file
+from scipy.stats import t as student
 
 from fwinb.earth.simulate import simulate_pairs
+from fwinb.labels.misfit import threshold_table
+from fwinb.labels.truth import baseline_table
 from fwinb.models import selector, train
+from fwinb.models.baselines import pair_tables
 from fwinb.models.inference import file_digest
-from fwinb.models.metrics import apply_platt
+from fwinb.models.metrics import apply_platt, calibration_table, class_metrics, decision_table, recall_table_by
 from fwinb.models.pretrained import classify, decide, describe, limits_for, load_model, predict
 from fwinb.models.selector import calibrate
 from fwinb.models.train import choose_device, index_loaders
+from fwinb.pairs.bootstrap import bootstrap_events, events_note
 from fwinb.pairs.schema import as_variable, check_pairs
 from fwinb.pairs.store import open_pairs, save_pairs
 
@@ -277,3 +282,83 @@ def test_sound_cards_load(tmp_path):
     for name in ('usable', 'paper'): assert load_model(name).name == name
     model = load_model(broken_card(tmp_path, 'paper', lambda c: put({}, 'limits')(c) or put({}, 'calibration', 'accept_from')(c)))    # no limits, nothing to accept
     with pytest.raises(ValueError, match="no limit of 'paper' reaches a precision of 0.95; its best is none"): limits_for(model)
+
+# intervals from few events
+
+def by_percentiles(statistic, event, *arrays, resamples=200, level=.95, seed=0):
+    "What `bootstrap_events` was, and from ten events on still is"
+    rng, arrays = np.random.default_rng(seed), [np.asarray(a) for a in arrays]
+    rows = [np.flatnonzero(np.asarray(event) == e) for e in dict.fromkeys(event)]
+    def once():
+        i = np.concatenate([rows[k] for k in rng.integers(0, len(rows), len(rows))])
+        return statistic(*(a[i] for a in arrays))
+    return tuple(map(float, np.nanquantile([once() for _ in range(resamples)], [(1-level)/2, (1+level)/2])))
+
+def events_of(n, seed=0):
+    rng = np.random.default_rng(seed)
+    size = rng.integers(3, 60, n)
+    return np.repeat([f'e{i}' for i in range(n)], size), np.repeat(rng.normal(size=n), size) + rng.normal(size=size.sum())
+
+@pytest.mark.parametrize('n', [10, 11, 30])
+def test_many_events_as_before(n):
+    event, x = events_of(n)
+    for f in (np.mean, np.median, lambda v: (v > .3).mean()): assert bootstrap_events(f, event, x, seed=n) == by_percentiles(f, event, x, seed=n)
+    assert events_note(n) == ''
+
+@pytest.mark.parametrize('n', [1, 2])
+def test_no_interval(n):
+    event, x = events_of(n)
+    assert np.isnan(bootstrap_events(np.mean, event, x)).all() and events_note(n).startswith(f'no interval from {n} event')
+    low, high = bootstrap_events(lambda v: np.array([[v.mean(), v.max()]]), event, x)
+    assert low.shape == high.shape == (1, 2) and np.isnan([low, high]).all()
+
+@pytest.mark.parametrize('n', [3, 4, 5, 9])
+def test_few_events(n):
+    "Student's interval; equal events: that of the n means, to the scatter of the standard error from 2,000 resamples (2 %)"
+    rng = np.random.default_rng(n)
+    means = rng.normal(size=n)
+    event, x = np.repeat(np.arange(n), 20), np.repeat(means, 20)
+    half = student.ppf(.975, n-1)*means.std(ddof=1)/np.sqrt(n)
+    low, high = bootstrap_events(np.mean, event, x, resamples=2000)
+    np.testing.assert_allclose([low, high], [means.mean() - half, means.mean() + half], atol=.06*half)
+    wide = np.subtract(*bootstrap_events(np.mean, event, x)[::-1])/np.subtract(*by_percentiles(np.mean, event, x)[::-1])
+    assert wide > 1.1 and events_note(n) == f'few events ({n})'
+    assert bootstrap_events(np.mean, event, x, within=(means.mean(), 9))[0] == means.mean()
+
+def test_one_large_event_widens():
+    "500 pairs of one event and 5 of each of four: little more than one event"
+    size = [500, 5, 5, 5, 5]
+    event, x = np.repeat(np.arange(5), size), np.repeat([0., 1., -1., 2., -2.], size)
+    ends = bootstrap_events(np.mean, event, x, resamples=1000)
+    rng = np.random.default_rng(0)
+    sums, sizes = np.bincount(event, x), np.array(size)
+    w = rng.multinomial(5, np.ones(5)/5, 1000)
+    assert ends[1] - ends[0] > 2*student.ppf(.975, 4)*np.sqrt(5/4)*(w@sums/(w@sizes)).std()     # more than for four degrees of freedom
+
+@pytest.mark.parametrize('n', [1, 2, 3, 12])
+def test_tables_of_few_events(n):
+    "The tables of the models, for events of any number: NaN from two, ends that a share can have from three"
+    event, x = events_of(n)
+    rng = np.random.default_rng(1)
+    u, p = x > 0, 1/(1 + np.exp(-x - rng.normal(size=len(x))))
+    tables = [recall_table_by(p, u, {}, event)[['recall low', 'recall high']], class_metrics(u + 1, np.stack([1-p, p], 1), event).overall[['low', 'high']],
+              decision_table(np.where(p > .5, 'accept', 'refuse').astype(object), u, event)[['low', 'high']].dropna(how='all') if n > 2 else pd.DataFrame([np.nan]),
+              calibration_table(dict(p=p), u, event)[['low', 'high']], baseline_table(dict(p=p), {}, u, event)[['low', 'high']], threshold_table(x - x.min(), event)[['low', 'high']]]
+    for t in tables:
+        ends = t.values.astype(float)
+        assert np.isnan(ends).all() if n < 3 else np.isfinite(ends).all()
+    for t in tables[:5]: assert n < 3 or ((t.values >= 0) & (t.values <= 1)).all()
+    assert recall_table_by(p, u, {}, event).events.tolist() == [n]
+
+# every table of the pairs uses the times
+
+def test_tables_use_the_times(simulated):
+    rng = np.random.default_rng(0)
+    old = list(dict.fromkeys(simulated.event.values))
+    new = dict(zip(old, rng.permutation(old)))
+    renamed = simulated.assign(event=('pair', np.array([new[e] for e in simulated.event.values], object)))
+    a, b = (selector.selector_data(p).features for p in (simulated, renamed))
+    np.testing.assert_allclose(a, b, atol=1e-6)
+    a, b = (pair_tables(p).history_delay_lag for p in (simulated, renamed))
+    np.testing.assert_allclose(a, b, atol=1e-6)
+    assert np.nanmax(np.abs(a - pair_tables(renamed.drop_vars('event_time')).history_delay_lag)) > .1

@@ -236,8 +236,8 @@ def _kappa_row(both, resamples, seed):
     for name, weights in (('kappa', None), ('weighted', 'linear')):
         def f(a, b): return _kappa(a, b, weights)
         value, ends = f(sure.a, sure.b), (np.nan, np.nan)
-        if np.isfinite(value) and sure.event.nunique() > 1:
-            ends = bootstrap_events(f, sure.event, sure.a, sure.b, resamples=resamples, seed=seed)
+        if np.isfinite(value):
+            ends = bootstrap_events(f, sure.event, sure.a, sure.b, resamples=resamples, seed=seed, within=(-1, 1))
         row |= {name: value, f'{name} low': ends[0], f'{name} high': ends[1]}
     return row
 

@@ -236,7 +236,8 @@ def set_aside_table(
     wrong, u, event = np.asarray(wrong, bool), np.asarray(usable, bool), np.asarray(event)
     def ends(i, x, *names):
         if not i.any(): return dict.fromkeys(names, np.nan)
-        return dict(zip(names, bootstrap_events(np.mean, event[i], x[i], resamples=resamples, seed=seed)))
+        ends = bootstrap_events(np.mean, event[i], x[i], resamples=resamples, seed=seed, within=(0, 1))
+        return dict(zip(names, ends))
     def row(i):
         hit = wrong & i
         out = dict(pairs=i.sum(), aside=hit.sum(), share=wrong[i].mean()) | ends(i, wrong, 'low', 'high')
@@ -546,7 +547,7 @@ def side_table(
     groups['sure (odds above 10)'] = (table.suspicion > np.log(10)).values
     def row(i):
         hit, event, ends = (table.side == 'network').values[i], table.event.values[i], (np.nan, np.nan)
-        if len(set(event)) > 1: ends = bootstrap_events(np.mean, event, hit, resamples=resamples, seed=seed)
+        if len(hit): ends = bootstrap_events(np.mean, event, hit, resamples=resamples, seed=seed, within=(0, 1))
         share = hit.mean() if len(hit) else np.nan
         return dict(pairs=len(hit), right=hit.sum(), share=share, low=ends[0], high=ends[1])
     return pd.DataFrame({k: row(i) for k, i in groups.items()}).T.astype(dict(pairs=int, right=int))

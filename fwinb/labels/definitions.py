@@ -68,7 +68,7 @@ def definition_table(
     gain = lambda x, y, u: recall(x, u) - recall(y, u)
     def row(k, x):
         share = class_shares(x, thresholds)
-        low, high = bootstrap_events(gain, event, x, misfits[default].values, usable, **keys)
+        low, high = bootstrap_events(gain, event, x, misfits[default].values, usable, within=(-1, 1), **keys)
         edges = calibrate_thresholds(x, fractions)
         return (dict(zip(list(ROMAN.values())[1:], share)) | {'to move': to_move(share, fractions)} |
                 dict(zip(('I below', 'II below', 'III below'), edges)) |

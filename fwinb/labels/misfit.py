@@ -337,17 +337,16 @@ def calibrate_thresholds(
 # %% ../../nbs/labels/02_misfit.ipynb #a596c597
 def threshold_table(
     misfit,                     # (n,) chi of many pairs; NaN is left out
-    event,                      # (n,) names of their events; two at least
+    event,                      # (n,) names of their events; fewer than three: no interval
     fractions=PAPER_FRACTIONS,  # wanted share of Class I, II, III, IV
     resamples:int=200,
     level:float=.95,            # of the interval
     seed:int=0,
 )->pd.DataFrame:                # threshold, low, high; rows I, II, III below
     "Calibrated thresholds with their interval from a bootstrap over events"
-    if len(set(event)) < 2:
-        raise ValueError(f'a bootstrap over events needs at least 2 events, not {len(set(event))} event')
     f = lambda m: calibrate_thresholds(m, fractions)
-    low, high = bootstrap_events(f, event, misfit, resamples=resamples, level=level, seed=seed)
+    settings = dict(resamples=resamples, level=level, seed=seed, within=(0, np.inf))
+    low, high = bootstrap_events(f, event, misfit, **settings)
     return pd.DataFrame(dict(threshold=f(misfit), low=low, high=high), index=[f'{k} below' for k in ('I', 'II', 'III')])
 
 # %% ../../nbs/labels/02_misfit.ipynb #d58cea48

@@ -223,7 +223,7 @@ def baseline_table(
     usable, rows = np.asarray(usable, bool), {}
     for k, s in scores.items():
         f = lambda s, u: recall_at_precision(s, u, precision)[0]
-        lo, hi = bootstrap_events(f, event, s, usable, resamples=resamples, seed=seed)
+        lo, hi = bootstrap_events(f, event, s, usable, resamples=resamples, seed=seed, within=(0, 1))
         ok = np.isfinite(s)
         both = len(set(usable[ok])) == 2
         areas = {'AUC': roc_auc_score, 'average precision': average_precision_score}
@@ -231,7 +231,7 @@ def baseline_table(
         rows[k] = dict(pairs=len(s), precision=precision, recall=f(s, usable), low=lo, high=hi, **areas)
     for k, a in rules.items():
         recall = lambda a, u: (a & u).sum()/u.sum() if u.any() else np.nan
-        lo, hi = bootstrap_events(recall, event, a, usable, resamples=resamples, seed=seed)
+        lo, hi = bootstrap_events(recall, event, a, usable, resamples=resamples, seed=seed, within=(0, 1))
         own = usable[a].mean() if a.any() else np.nan
         rows[k] = dict(pairs=len(a), precision=own, recall=recall(a, usable), low=lo, high=hi)
     return pd.DataFrame(rows).T.astype(dict(pairs=int))

@@ -363,7 +363,7 @@ class BaselineMetrics(NamedTuple):
 
 def _with_ends(name, f, event, *arrays, **keys):
     "A value with its interval from a bootstrap over events"
-    low, high = bootstrap_events(f, event, *arrays, **keys)
+    low, high = bootstrap_events(f, event, *arrays, within=(0, np.inf), **keys)
     return {name: f(*arrays), f'{name} low': low, f'{name} high': high}
 
 # %% ../../nbs/models/06_baselines.ipynb #6db27102

@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 
 from ..labels.truth import recall_at_precision
-from ..pairs.bootstrap import bootstrap_events
+from ..pairs.bootstrap import bootstrap_events, events_note
 
 # %% ../../nbs/models/02_metrics.ipynb #312fc25f
 TRUTH_LIMITS = (.5, .7, .9)   # upper ends of the classes of the truth, but the last
@@ -58,9 +58,9 @@ def _class_numbers(c):
 
 # %% ../../nbs/models/02_metrics.ipynb #188e65e2
 def _intervals(f, event, *arrays, **keys):
-    "As `bootstrap_events`, for an array of numbers; one that is undefined has no interval"
+    "As `bootstrap_events`, for an array of shares; one that is undefined has no interval"
     undefined = np.isnan(f(*(np.asarray(a) for a in arrays)))
-    ends = bootstrap_events(lambda *a: np.where(undefined, 0., f(*a)), event, *arrays, **keys)
+    ends = bootstrap_events(lambda *a: np.where(undefined, 0., f(*a)), event, *arrays, within=(0, 1), **keys)
     return [np.where(undefined, np.nan, x) for x in ends]
 
 def _class_tables(value, low, high, counts):
@@ -239,7 +239,7 @@ def calibration_table(
     def error(p, u): return ece(p, u, bins)
     for k, p in forecasts.items():
         p = _check_forecast(p, len(u))
-        low, high = bootstrap_events(error, event, p, u, resamples=resamples, seed=seed)
+        low, high = bootstrap_events(error, event, p, u, resamples=resamples, seed=seed, within=(0, 1))
         log_loss = -np.mean(np.where(u, _log(p), _log(1-p)))
         rows[k] = {'ECE': error(p, u), 'low': low, 'high': high, 'Brier': np.mean((p-u)**2), 'log loss': log_loss}
     return pd.DataFrame(rows).T
@@ -356,25 +356,26 @@ def recall_table_by(
     precision:float=.95, # of all pairs, which sets the threshold
     resamples:int=200,
     seed:int=0,
-)->pd.DataFrame:         # a row for all pairs and for each group: pairs, usable, admitted, recall, precision; low, high
+)->pd.DataFrame:         # for all and each group: pairs, events, usable, admitted, recall, precision; low, high
     "Recall and precision by group, at one threshold"
     u, event = np.asarray(usable, bool), np.asarray(event)
     a = np.asarray(score, float) >= recall_at_precision(score, u, precision)[1]
     def row(i):
         value = _admitted(a[i], u[i])
         low, high = _intervals(_admitted, event[i], a[i], u[i], resamples=resamples, level=.95, seed=seed)
-        out = dict(pairs=i.sum(), usable=u[i].sum(), admitted=a[i].sum())
+        out = dict(pairs=i.sum(), events=len(set(event[i])), usable=u[i].sum(), admitted=a[i].sum())
         for k, *x in zip(('recall', 'precision'), value, low, high): out |= dict(zip((k, f'{k} low', f'{k} high'), x))
         return out
     rows = {('all', ''): row(np.ones(len(u), bool))}
     for k, g in groups.items():
         names = list(g.categories) if isinstance(g, pd.Categorical) else sorted(set(g))
         rows |= {(k, str(x)): row(i) for x in names if (i := np.asarray(g == x)).any()}
-    return pd.DataFrame(rows).T.astype(dict(pairs=int, usable=int, admitted=int)).rename_axis(['by', 'group'])
+    counts = dict.fromkeys(('pairs', 'events', 'usable', 'admitted'), int)
+    return pd.DataFrame(rows).T.astype(counts).rename_axis(['by', 'group'])
 
 # %% ../../nbs/models/02_metrics.ipynb #cdb6b748
 def plot_intervals(
-    table,           # value, low, high by row; a gap between rows of different first index level
+    table,           # value, low, high by row, also `events`; a gap between rows of different first index level
     value='recall',  # column, with `low` and `high`
     low='low', high='high',
     label=None,      # of the axis; None: the column's name
@@ -393,6 +394,7 @@ def plot_intervals(
     ax.scatter(t[value].astype(float), y, s=22, color=color, zorder=3)
     names = list(t.index)
     if t.index.nlevels > 1: names = [' '.join(str(x) for x in k if str(x)).replace('_', ' ') for k in names]
+    if 'events' in t: names = [', '.join(filter(None, (str(k), events_note(n)))) for k, n in zip(names, t.events)]
     ax.set(yticks=y, yticklabels=names, xlabel=label or value, xlim=(-.02, 1.02), ylim=(y[-1]+.6, -.6))
     ax.grid(axis='x', color='.9', lw=.6)
     ax.set_axisbelow(True)
@@ -421,4 +423,5 @@ def recall_difference(
 )->tuple:                # difference, lower and upper end; positive: `score` is better
     "Difference of two recalls at a precision, on the same bootstrap samples"
     def f(a, b, u): return recall_at_precision(a, u, precision)[0] - recall_at_precision(b, u, precision)[0]
-    return f(score, other, usable), *bootstrap_events(f, event, score, other, usable, resamples=resamples, seed=seed)
+    settings = dict(resamples=resamples, seed=seed, within=(-1, 1))
+    return f(score, other, usable), *bootstrap_events(f, event, score, other, usable, **settings)

@@ -391,7 +391,8 @@ def compare_runs(
         raise ValueError(f'no test pair in common with seeds {sorted(lacking)}')
     d = both.hit - both.hit_ref
     by_seed = d.groupby(both.seed).mean()
-    low, high = bootstrap_events(np.mean, both.event.values, d.values, resamples=resamples, level=level, seed=seed)
+    settings = dict(resamples=resamples, level=level, seed=seed, within=(-1, 1))
+    low, high = bootstrap_events(np.mean, both.event.values, d.values, **settings)
     compared = len(both)//len(by_seed)
     return dict(seeds=len(by_seed), compared=compared, change=by_seed.mean(), event_low=low, event_high=high)
 

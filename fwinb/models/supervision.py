@@ -135,7 +135,9 @@ def siding_table(
     rows = disagreement_rows(admits, reference, np.isfinite(misfit), groups)
     if not rows: raise ValueError(f'network and misfit agree on all {len(misfit)} pairs')
     arrays = misfit, usable, event_folds(event, folds, seed), admits, np.stack(list(rows.values()), -1)
-    value, (low, high) = _siding(*arrays), bootstrap_events(_siding, event, *arrays, resamples=resamples, seed=seed)
+    within = np.array([[0], [0], [-1]]), 1
+    low, high = bootstrap_events(_siding, event, *arrays, resamples=resamples, seed=seed, within=within)
+    value = _siding(*arrays)
     index = pd.MultiIndex.from_tuples(rows, names=['by', 'group'])
     out = pd.DataFrame(dict(disagreements=arrays[-1].sum((0, 1))), index=index)
     for i, k in enumerate(('observed', 'expected', 'excess')):

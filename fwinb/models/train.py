@@ -477,7 +477,7 @@ def evaluate_experiment(
     "Accuracy on the test pairs with its interval by event, macro F1, and the accuracy of the most frequent class"
     t = table[table.part == 'test']
     hit = (t.grade == t.predicted).values
-    low, high = bootstrap_events(np.mean, t.event.values, hit, resamples=resamples, seed=seed)
+    low, high = bootstrap_events(np.mean, t.event.values, hit, resamples=resamples, seed=seed, within=(0, 1))
     trained, tested = (set(table.event[table.part == k]) for k in ('train', 'test'))
     return pd.Series({
         'training pairs': (table.part == 'train').sum(), 'test pairs': len(t),

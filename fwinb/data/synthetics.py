@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['UNITS', 'SEM_NAME', 'AXISEM_NAME', 'IDEP', 'DATE', 'ASDF', 'ASDF_NAME', 'GCMT', 'LEAD', 'LATE', 'NEAR', 'FORMATS',
            'PDE_LINE', 'FAR', 'SeismogramName', 'seismogram_name', 'read_sem_ascii', 'synthetic_unit', 'integrate',
-           'as_displacement', 'read_sac', 'is_asdf', 'open_asdf', 'check_xml', 'AsdfEntry', 'asdf_entries',
-           'read_asdf_entry', 'asdf_kind', 'tag_unit', 'synthetic_entries', 'read_asdf', 'Synthetic', 'event_words',
-           'names_event', 'StationSynthetics', 'synthetics_of_event', 'simulation_zero', 'index_synthetics',
-           'load_synthetic', 'place_remark', 'text_records', 'read_text_record']
+           'as_displacement', 'undated', 'after_origin', 'read_sac', 'is_asdf', 'open_asdf', 'check_xml', 'AsdfEntry',
+           'asdf_entries', 'read_asdf_entry', 'asdf_kind', 'tag_unit', 'synthetic_entries', 'read_asdf', 'Synthetic',
+           'event_words', 'names_event', 'StationSynthetics', 'synthetics_of_event', 'simulation_zero',
+           'index_synthetics', 'load_synthetic', 'place_remark', 'text_records', 'read_text_record']
 
 # %% ../../nbs/data/08_synthetics.ipynb #14ea1473
 import re
@@ -146,7 +146,10 @@ def as_displacement(
 # %% ../../nbs/data/08_synthetics.ipynb #40e2d69f
 DATE = 'nzyear', 'nzjday', 'nzhour', 'nzmin', 'nzsec', 'nzmsec'   # of SAC; all must be there
 
-def _undated(tr):
+def undated(
+    tr,    # obspy Trace
+)->bool:   # has it a SAC header without a date?
+    "Does a trace count its time from the origin, whenever that is?"
     sac = tr.stats.get('sac')
     return sac is not None and any(sac.get(k, -12345) == -12345 for k in DATE)
 
@@ -160,7 +163,9 @@ def _default_date(tr):
     start = tr.stats.starttime
     return _new_year(start).year in (1900, 1970) and abs(start - _new_year(start)) < 3600
 
-def _after_origin(tr):
+def after_origin(
+    tr,     # obspy Trace
+)->float:   # s
     "Time of the first sample after the origin, s, of a trace without a date of its own"
     sac = tr.stats.get('sac')
     if sac is None: return tr.stats.starttime - _new_year(tr.stats.starttime)
@@ -174,7 +179,7 @@ def read_sac(
     "A synthetic from a SAC or miniSEED file, as it is; without a date, times count from the centroid"
     st, _ = read_records(path)
     if len(st) != 1: raise Rejected('bad synthetic', f'{Path(path).name} has {len(st)} traces, not one')
-    if _undated(st[0]): st[0].stats.starttime = zero + _after_origin(st[0])
+    if undated(st[0]): st[0].stats.starttime = zero + after_origin(st[0])
     return st[0]
 
 # %% ../../nbs/data/08_synthetics.ipynb #f94d72bf
@@ -478,7 +483,7 @@ def _trace_synthetic(tr, path, named, words, stations):
     if not vertical: return []
     start, end, origin = tr.stats.starttime.timestamp, tr.stats.endtime.timestamp, np.nan
     if 'o' in sac: origin = start - float(sac.get('b', 0)) + float(sac['o'])
-    if _undated(tr): start = end = origin = np.nan
+    if undated(tr): start = end = origin = np.nan
     codes, fault = _header_codes(tr, path.name, named, stations)
     unit, other = synthetic_unit(tr), named.unit if named else ''
     fault = fault or _no_motion(path.name, other)
@@ -680,9 +685,9 @@ def _read(s, source):
     if not np.isnan(s.start): st = [tr for tr in st if abs(tr.stats.starttime.timestamp - s.start) < tr.stats.delta/2]
     if len(st) != 1: raise Rejected('no synthetic', f'{s.path.name} has {len(st)} pieces of {s.entry}')
     tr, remarks = st[0].copy(), [done, damage]
-    if not _undated(tr) and not (s.loose and not s.start - LATE <= source.time.timestamp <= s.end):
+    if not undated(tr) and not (s.loose and not s.start - LATE <= source.time.timestamp <= s.end):
         remarks += _header_remarks(tr, source)
-    else: tr.stats.starttime = source.time + _after_origin(tr)
+    else: tr.stats.starttime = source.time + after_origin(tr)
     if tr.stats.get('sac', {}).get('cmpinc') == 180:
         tr.data, remarks = -tr.data, [*remarks, 'CMPINC 180: turned over']
     if s.unit: tr.stats.unit = s.unit

@@ -93,7 +93,7 @@ def _add_inputs(p):
     files('--events', 'QuakeML, CMTSOLUTION, ndk, or folders of them, if OBS holds no events')
     files('--inventory', 'StationXML, or folders of it, if OBS holds none')
     files('--stations', "coordinates of stations: SPECFEM's STATIONS, or CSV with station, latitude, longitude")
-    p.add_argument('--units', type=_unit, default='', metavar='UNIT', help='the records are ground motion, not counts: '
+    p.add_argument('--units', type=_unit, metavar='UNIT', help='the records are ground motion, not counts: '
                    'displacement, velocity or acceleration in m, m/s or m/s2, or a unit such as nm or cm/s')
 
 # %% ../nbs/commands/02_commands.ipynb #6225a10e
@@ -130,7 +130,7 @@ def _select(a, parts):
             sweep_group(a.out)
             table = select(
                 a.obs, '' if a.prem else a.syn, a.events, a.inventory, a.model, a.precision, a.threshold, a.workers,
-                sys.stderr.isatty(), [folder, parts, a.out], a.stations, a.units, parts, _say)
+                sys.stderr.isatty(), [folder, parts, a.out], a.stations, a.units or '', parts, _say)
             try: write_selection(table, a.out)
             except (ValueError, OSError) as e:
                 return _failed('fwinb-select', f'the table could not be written: {e}; the same command goes on', 1)

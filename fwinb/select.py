@@ -197,11 +197,11 @@ def digest_files(
 )->str:             # 16 hexadecimal digits
     "Digest of settings and of the names, sizes and times of all files; hidden ones do not count"
     digest = hashlib.sha256(repr((__version__, *settings)).encode())
-    skip = {Path(s).resolve() for s in skip}
-    for top in map(Path, tops):
-        for f in walk_files(top.resolve()) if top.is_dir() else [top.resolve()]:
-            if f.name.startswith('.') or skip & {f, *f.parents}: continue
-            s = os.stat(f, follow_symlinks=f.exists())
+    skip = [os.path.abspath(s) for s in skip]
+    for top in map(os.path.abspath, tops):
+        for f in map(str, walk_files(top) if os.path.isdir(top) else [top]):
+            if os.path.basename(f).startswith('.') or any(f == s or f.startswith(s + os.sep) for s in skip): continue
+            s = os.stat(f) if os.path.exists(f) else os.lstat(f)        # a link may lead nowhere
             digest.update(repr((os.fsencode(f), s.st_size, s.st_mtime_ns)).encode())
     return digest.hexdigest()[:16]
 

@@ -1,5 +1,5 @@
 "fwinb-select with the data and the habits of strangers: one bad item loses nothing, nothing half is written, a killed run goes on, Ctrl-C ends it, every reason reaches the table."
-import errno, json, os, re, resource, runpy, shutil, signal, subprocess, sys, time
+import errno, os, runpy, shutil, signal, subprocess, sys, time
 from functools import partial
 from pathlib import Path
 import numpy as np, obspy, pandas as pd, pytest
@@ -7,14 +7,14 @@ import numpy as np, obspy, pandas as pd, pytest
 pytest.importorskip('fwinb.models.pretrained')
 import fwinb.select as engine
 from fwinb.commands import select_main as main, select_parser
-from fwinb.data.archive import Archive, as_ledger
+from fwinb.data.archive import as_ledger
 from fwinb.data.events import REASONS
 from fwinb.labels.misfit import PAPER_THRESHOLDS
 from fwinb.models.pretrained import load_model
 from fwinb.pairs.schema import RECORD_LENGTH
-from fwinb.pairs.store import locked_file, open_pairs, save_pairs, share_path
+from fwinb.pairs.store import locked_file, open_pairs, save_pairs
 from fwinb.pairs.table import COLUMNS, PAGE
-from fwinb.select import Plan, checkpoint_folder, digest_files, run_plan, select, station_lines
+from fwinb.select import Plan, checkpoint_folder, run_plan, select, station_lines
 from small_world import CMT, ONE, POLES, inventory, motion, paz, world
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -397,6 +397,24 @@ def test_folder_without_events(few, tmp_path, capsys):
     assert main([str(few), '--out', str(tmp_path/'s.csv'), '--events', str(few/'stationxml')]) == 2
     assert 'stationxml' in (said := capsys.readouterr().err) and 'events' in said
 
+def test_stations_and_units_go_to_the_index(few, tmp_path, monkeypatch):
+    "Named files of coordinates and the unit of the records reach the archive, and only if they are given"
+    asked = []
+    class Enough(ValueError): pass
+    def index(*args, **more):
+        asked.append(more)
+        raise Enough('enough')
+    monkeypatch.setattr(engine, 'index_archive', index)
+    out = ['--out', str(tmp_path/'s.csv')]
+    for args in ([], ['--stations', 'a', 'b', '--units', 'velocity']): assert main([str(few), *args, *out]) == 2
+    assert asked == [{}, dict(stations=['a', 'b'], units='velocity')]
+
+def test_key_of_a_part(few):
+    "What enters a result enters the key of its part"
+    plan = Plan(_crash, ['a'], _lost, [], [few], ('x', ''))
+    keys = {engine.digest_files(p.files, p.settings, 'card') for p in (plan, plan._replace(settings=('x', 'velocity')), plan._replace(settings=('', '')), plan._replace(files=[few/'obsd']))}
+    assert len(keys) == 4
+
 @pytest.mark.xfail(reason='comes with data.files')
 def test_link_that_leads_nowhere(few, tmp_path):
     "As in a data set of git-annex whose content was not fetched: a row, and the others are decided"
@@ -410,7 +428,6 @@ def test_link_that_leads_nowhere(few, tmp_path):
 def test_station_that_no_list_can_hold(tmp_path, capsys):
     "The row keeps its decision, the list leaves it out, and both the row and the command say so"
     code = 'XX.LONGSTATION'                                  # SPECFEM's STATIONS hold eight characters
-    sac = motion(ONE)[0]
     obs = world(tmp_path/'obs', {'XX.AAA': ONE['XX.AAA'], 'XX.BBB': (50., -30.)})
     table = select(obs)
     table.loc[table.station == 'XX.BBB..LHZ', 'station'] = f'{code}..LHZ'

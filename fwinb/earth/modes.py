@@ -24,7 +24,7 @@ from obspy import Inventory, Stream, Trace
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
-from ..data.events import half_duration, read_source, safe_names, Rejected
+from ..data.events import read_source, safe_names, sub_sources, Rejected
 from ..pairs.schema import path_geometry
 from ..pairs.store import atomic_path, cache_dir
 
@@ -502,14 +502,17 @@ def synthesize(
     after:float=2700.,       # s of motion after it
     dt:float=1.,             # sample interval, s
 )->Stream:                   # one trace per station: vertical displacement, m, up
-    "PREM seismograms of a catalogue event"
+    "PREM seismograms of a catalogue event, of a finite source summed over its sub-sources"
     source, places = read_source(event), station_coordinates(stations)
     if not places: raise ValueError('there is no station to synthesize for')
     lat, lon = np.array(list(places.values()), float).T
     distance, azimuth = path_geometry(source.latitude, source.longitude, lat, lon)
     time = np.arange(round((before+after)/dt)+1)*dt - before
-    waves = displacement(
-        modes or prem_modes(), source.depth_km, source.tensor, distance, azimuth, time, half_duration(event))
+    modes, waves = modes or prem_modes(), 0.
+    for p in sub_sources(event):
+        d, a = path_geometry(p.latitude, p.longitude, lat, lon)
+        waves = waves + displacement(
+            modes, p.depth_km, p.tensor, d, a, time - (p.time-source.time), p.half_duration)
     return Stream(_trace(name, u, source, place, d, a, time[0], dt)
                   for (name, place), u, d, a in zip(places.items(), waves, distance, azimuth))
 
@@ -532,6 +535,7 @@ def prem_traces(
 )->dict:          # NET.STA -> obspy Trace: vertical displacement, m, up
     "PREM seismograms of an event, or `Rejected`"
     try: st = synthesize(event, places, _kept_modes(), before=60., dt=4.)
+    except Rejected: raise                                         # the catalogue's fault, not the synthetic's
     except ValueError as e: raise Rejected('no synthetic', str(e)) from e
     return {f'{tr.stats.network}.{tr.stats.station}': tr for tr in st}
 

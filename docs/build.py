@@ -4,7 +4,9 @@ The pages are copies of the committed notebooks with their stored outputs, so no
 the marks of nbdev are left out. API pages list the public functions of a module with their docments."""
 import ast, importlib, inspect, io, json, os, re, shutil, subprocess, sys, tokenize
 from configparser import ConfigParser
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC, SITE = ROOT/'docs'/'_src', ROOT/'docs'/'_build'/'html'
@@ -34,7 +36,7 @@ def clean_notebook(path):
         else:
             text = re.sub(r'\[([^\]]+)\]\((\.\./)*(index|inspector)\.ipynb\)', r'\1', text)     # no pages of their own
             text = re.sub(r'[ \n]*\$\$(.+?)\$\$[ \n]*', r'\n\n$$\1$$\n\n', text, flags=re.S)       # formulas in paragraphs of their own
-        text = re.sub(r'\]\(#([\w-]+)\)', lambda m: f'](#{m[1].lower()})', text)      # anchors of Sphinx are in small letters
+        text = re.sub(r'\]\(([\w./]*)#([\w-]+)\)', lambda m: f']({m[1]}#{m[2].lower()})', text)      # anchors of Sphinx are in small letters
         cells.append(dict(cell, source=text))
     return dict(nb, cells=cells)
 
@@ -128,6 +130,28 @@ def write_api():
         names.append(name)
     (SRC/'api'/'index.md').write_text('# API\n\n```{toctree}\n:maxdepth: 1\n\n' + '\n'.join(names) + '\n```\n', encoding='utf-8')
 
+class Links(HTMLParser):
+    "Links and anchors of a page"
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.anchors = set(), set()
+        self.feed(text)
+    def handle_starttag(self, tag, attrs):
+        for k, v in attrs:
+            if k == 'id': self.anchors.add(v)
+            if v and (k, tag) in {('href', 'a'), ('href', 'link'), ('src', 'img'), ('src', 'script')}: self.links.add(v)
+
+def dead_links(site):
+    "Links and pictures of the site that lead nowhere, as 'page: link'"
+    pages = {p: Links(p.read_text(encoding='utf-8')) for p in site.rglob('*.html')}
+    for page, found in pages.items():
+        for link in sorted(found.links):
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc: continue
+            to = (page.parent/unquote(parts.path)).resolve() if parts.path else page
+            fragment = unquote(parts.fragment)
+            if not to.is_file() or (fragment and to in pages and fragment not in pages[to].anchors): yield f'{page.relative_to(site)}: {link}'
+
 def main():
     shutil.rmtree(SRC, ignore_errors=True)
     SRC.mkdir(parents=True)
@@ -139,6 +163,7 @@ def main():
     env = dict(os.environ, FWINB_REPOSITORY=repository())
     command = [sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going', '-c', ROOT/'docs', '-d', ROOT/'docs'/'_build'/'doctrees', SRC, SITE]
     if subprocess.run(command, env=env).returncode: sys.exit('the site has the faults above')
+    if dead := list(dead_links(SITE)): sys.exit('links that lead nowhere:\n  ' + '\n  '.join(dead))
     print(f'site: {SITE/"index.html"}')
 
 if __name__ == '__main__': main()

@@ -1,5 +1,5 @@
 "One bad event, file or station never ends a download or a conversion: it is a row with its reason, and nothing else is lost."
-import shutil, warnings
+import runpy, shutil, warnings
 from configparser import ConfigParser
 from importlib import metadata
 from pathlib import Path
@@ -353,3 +353,12 @@ def test_release_is_tested():
     assert set(jobs['publish']['needs']) == set(jobs) - {'publish'} and 'workflow_call' in flows['test'][True]      # `on` is True in YAML 1.1
     assert jobs['tree']['uses'] == './.github/workflows/test.yml' and jobs['wheel']['needs'] == 'build'
     assert any('make test-wheel' in s.get('run', '') for s in jobs['wheel']['steps'])
+
+def test_dead_links(tmp_path):
+    "The build of the site ends with an error where a link, an anchor or a picture is missing"
+    build = runpy.run_path(str(ROOT/'docs/build.py'))
+    (tmp_path/'a.html').write_text('<h1 id="top">a</h1><a href="b.html#x">b</a><a href="#top">a</a><a href="https://x.org">x</a>'
+                                   '<pre>href="nowhere.html"</pre><a href="c%20d.html">c</a>', encoding='utf-8')
+    (tmp_path/'c d.html').write_text('<p>c</p>', encoding='utf-8')
+    (tmp_path/'b.html').write_text('<p id="y">b</p><img src="none.png"><a href="gone.html">gone</a><a href="a.html#low">a</a>', encoding='utf-8')
+    assert sorted(build['dead_links'](tmp_path)) == ['a.html: b.html#x', 'b.html: a.html#low', 'b.html: gone.html', 'b.html: none.png']

@@ -15,6 +15,7 @@ import numpy as np, torch
 from threadpoolctl import threadpool_limits
 from fwinb.labels.misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds
 from fwinb.pairs.bootstrap import bootstrap_events
+from fwinb.pairs.signal import BAND
 from fwinb.pairs.store import atomic_path, open_pairs
 from fwinb.pairs.workers import keep_memory
 from fwinb.models.resnet import ResNet1d, network_input
@@ -106,7 +107,7 @@ def make_usable(a, folder, out):
     net, scale, history = train_selector(joined(parts), valid, epochs=a.epochs, seed=0, progress=False)
     seconds = time.process_time() - start
     log(history.round(4).to_string())
-    card = dict(architecture='SelectorNet', arguments=net.arguments, npts=128, features=list(FEATURES), target='linear error below .5, .7, .9, above (usable: below .7)', limits=LIMITS, caveats=CAVEATS,
+    card = dict(architecture='SelectorNet', arguments=net.arguments, npts=128, features=list(FEATURES), target='linear error below .5, .7, .9, above (usable: below .7)', limits=LIMITS, band_hz=list(BAND), caveats=CAVEATS,
                 seeds='101, 104 (training), 102 (calibration), 103 (test)', Earths='80, 8, 12', commit=commit(), epochs=a.epochs, history=history.drop(columns='seconds').round(4).to_dict('list'))
     card |= {'training pairs': sum(len(p.x) for p in parts), 'CPU seconds of training': round(seconds)}
     judge_usable(Model('usable', card, net, scale), valid, a, folder, out)
@@ -131,7 +132,7 @@ def make_paper(a, folder, out):
     start = time.process_time()
     history = fit(make_learner(dls, net, bf16=True), a.paper_epochs, 2e-3, 'one_cycle', checkpoint=folder/'paper_state', progress=False)
     log(history.round(4).to_string())
-    card = dict(architecture='ResNet1d', arguments=net.arguments, npts=npts, target='misfit grades I to IV', limits=LIMITS, caveats=CAVEATS, thresholds=[float(e) for e in edges], seeds='0 (training), 102 (calibration), 103 (test)',
+    card = dict(architecture='ResNet1d', arguments=net.arguments, npts=npts, target='misfit grades I to IV', limits=LIMITS, band_hz=list(BAND), caveats=CAVEATS, thresholds=[float(e) for e in edges], seeds='0 (training), 102 (calibration), 103 (test)',
                 Earths='8, 8, 12', commit=commit(), epochs=a.paper_epochs, history=history.drop(columns='seconds').round(4).to_dict('list'))
     card |= {'training pairs': int((~valid).sum()), 'CPU seconds of training': round(time.process_time() - start)}
     judge_paper(Model('paper', card, net.eval()), cal, test, a, folder, out)

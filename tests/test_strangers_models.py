@@ -7,7 +7,9 @@ from safetensors.torch import load_file, save_file
 from scipy.stats import t as student
 
 from fwinb.earth.simulate import simulate_pairs
-from fwinb.labels.misfit import threshold_table
+from fwinb.inspection.widget import classes_text
+from fwinb.labels.misfit import PAPER_THRESHOLDS, add_misfit, band_words, grade, regrade, threshold_table
+from fwinb.labels.timefreq import tf_grid
 from fwinb.labels.truth import baseline_table
 from fwinb.models import selector, train
 from fwinb.models.baselines import pair_tables
@@ -18,6 +20,7 @@ from fwinb.models.selector import calibrate
 from fwinb.models.train import choose_device, index_loaders
 from fwinb.pairs.bootstrap import bootstrap_events, events_note
 from fwinb.pairs.schema import as_variable, check_pairs
+from fwinb.pairs.signal import BAND
 from fwinb.pairs.store import open_pairs, save_pairs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -219,6 +222,7 @@ CARDS = {
     'limits turned': (put([165., 15.], 'limits', 'distance_deg'), 'limits.distance_deg'), 'limits NaN': (put([float('nan')]*2, 'limits', 'distance_deg'), 'limits.distance_deg'),
     'temperature 0': (put(0, 'calibration', 'temperature'), 'calibration.temperature'), 'temperature NaN': (put(float('nan'), 'calibration', 'temperature'), 'calibration.temperature'),
     'temperature null': (put(None, 'calibration', 'temperature'), 'calibration.temperature'),
+    'band of two': (put([.01, .02], 'band_hz'), "'band_hz' is [0.01, 0.02], not four rising corners"), 'band in words': (put('T > 50 s', 'band_hz'), "'band_hz' is"),
     'slope alone': (put([1.], 'calibration', 'platt'), 'calibration.platt'), 'slope negative': (put([-1., 0.], 'calibration', 'platt'), 'calibration.platt'),
     'offset text': (put([1., '0'], 'calibration', 'platt'), 'calibration.platt'), 'offset infinite': (put([1., float('inf')], 'calibration', 'platt'), 'calibration.platt'),
     'refusal NaN': (put(float('nan'), 'calibration', 'refuse_below'), 'calibration.refuse_below'),
@@ -362,3 +366,63 @@ def test_tables_use_the_times(simulated):
     a, b = (pair_tables(p).history_delay_lag for p in (simulated, renamed))
     np.testing.assert_allclose(a, b, atol=1e-6)
     assert np.nanmax(np.abs(a - pair_tables(renamed.drop_vars('event_time')).history_delay_lag)) > .1
+
+# a class says what it is; a band that nobody knows is refused
+
+@pytest.mark.parametrize('name', ['usable', 'paper'])
+def test_predicted_says_its_classes(simulated, name, tmp_path):
+    store = open_pairs(save_pairs(predict(simulated.isel(pair=slice(0, 5)), name), tmp_path/'p.zarr'), dask=False)
+    said = dict(usable='linear error below .5', paper='misfit below 0.651: Class I; below 1.12: II; below 1.54: III; above: IV')[name]
+    assert said in store.attrs['predicted_classes'] and store.predicted.attrs['comment'] == store.attrs['predicted_classes']
+    assert (store.attrs['decision_refuse_below'], store.attrs['decision_accept_from']) == limits_for(load_model(name))
+
+def test_grades_say_their_thresholds(simulated, tmp_path):
+    graded = regrade(add_misfit(simulated.isel(pair=slice(0, 5))), (.5, .9, 1.4))
+    store = open_pairs(save_pairs(graded, tmp_path/'p.zarr'), dask=False)
+    assert store.attrs['misfit_thresholds'] == [.5, .9, 1.4] and store.grade.attrs['comment'] == 'misfit below 0.5: Class I; below 0.9: II; below 1.4: III; above: IV'
+    assert 'below 0.5: Class I' in classes_text(store) and 'Classes of the network' not in classes_text(store)
+    both = classes_text(predict(store))
+    assert 'Classes of the misfit: misfit below 0.5' in both and 'Classes of the network: linear error below .5' in both
+    assert 'limits not known' in classes_text(store.drop_attrs()) and classes_text(simulated) == ''
+
+def test_class_of_the_table(simulated):
+    "`class` is the store's if its misfit is ours, the card's where the network has learned one, else the study's"
+    some = simulated.isel(pair=slice(0, 30))
+    chi = add_misfit(some).misfit.values
+    def classes(pairs, name='usable'): return describe(pairs, load_model(name)).grade.values
+    own = regrade(add_misfit(some), (.5, .9, 1.4))
+    np.testing.assert_array_equal(classes(some), grade(chi, PAPER_THRESHOLDS))
+    np.testing.assert_array_equal(classes(own), own.grade.values)
+    np.testing.assert_array_equal(classes(regrade(add_misfit(some, phase_unit=np.pi), (.5, .9, 1.4))), grade(chi, PAPER_THRESHOLDS))
+    np.testing.assert_array_equal(classes(own, 'paper'), grade(chi, load_model('paper').card['thresholds']))
+    assert len({*map(tuple, (classes(some), classes(own), classes(own, 'paper')))}) == 3
+
+BANDS = {'wide': (.0015, .002, .018, .021), 'short': (.004, .0055, .03, .04), 'long': (.001, .0012, .003, .004)}
+
+@pytest.mark.parametrize('name', ['usable', 'paper'])
+@pytest.mark.parametrize('band', BANDS)
+def test_band_of_a_model(simulated, band, name):
+    some = simulated.isel(pair=slice(0, 2)).assign_attrs(band_hz=list(BANDS[band]))
+    for f in (lambda: predict(some, name), lambda: describe(some, load_model(name))):
+        with pytest.raises(ValueError, match=re.escape(band_words(BANDS[band]))) as e: f()
+        assert f'the model {name!r} knows 55.6 to 182 s' in str(e.value)
+
+@pytest.mark.parametrize('band, graded', [(BAND, True), (BANDS['wide'], True), (BANDS['short'], False), (BANDS['long'], False)])
+def test_band_of_the_misfit(simulated, band, graded):
+    some = simulated.isel(pair=slice(0, 2)).assign_attrs(band_hz=list(band))
+    if graded:
+        add_misfit(some)
+        return
+    with pytest.raises(ValueError, match=re.escape(f'{band_words(band)}, but the misfit compares 50 to 500 s')): add_misfit(some)
+    periods = 1/band[2], 1/band[1]
+    add_misfit(some, grid=tf_grid(t_min=.9*periods[0], t_max=1.1*periods[1]))        # a grid of one's own is welcome
+
+def test_bands_of_today(simulated, tmp_path):
+    "The bands of sample and simulation are those of the models, also from a store; without one nothing is checked; a card may name its own"
+    assert simulated.attrs['band_hz'] == list(BAND) == open_pairs(ROOT/'data/sample/pairs.zarr', dask=False).attrs['band_hz']
+    some = simulated.isel(pair=slice(0, 2))
+    store = open_pairs(save_pairs(some, tmp_path/'p.zarr'), dask=False)
+    for pairs in (some, store, some.drop_attrs()): assert np.isfinite(predict(pairs).usable_probability).any()
+    wide, model = some.assign_attrs(band_hz=list(BANDS['wide'])), load_model()
+    predict(wide, model._replace(card=dict(model.card, band_hz=list(BANDS['wide']))))
+    with pytest.raises(ValueError, match='four rising corners'): predict(some.assign_attrs(band_hz=[.1, .01]))

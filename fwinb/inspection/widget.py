@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ANY', 'BY', 'CLASS_FILTERS', 'KIND_FILTERS', 'SEEN_FILTERS', 'NAMES', 'KEYS', 'STYLE', 'inspection_queue',
-           'filter_queue', 'network_name', 'Inspection', 'figure_png', 'picture', 'progress_html', 'error_text',
-           'Inspector', 'show_inspector']
+           'filter_queue', 'network_name', 'classes_text', 'Inspection', 'figure_png', 'picture', 'progress_html',
+           'error_text', 'Inspector', 'show_inspector']
 
 # %% ../../nbs/inspection/02_widget.ipynb #570f7515
 import base64, html, io, struct, time
@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from IPython.display import HTML, display
 
 from ..pairs.plot import ROMAN, pair_title
-from ..labels.misfit import GRADE_COLORS
+from ..labels.misfit import GRADE_COLORS, class_words
 from .disagreements import KINDS, compare_pair, disagreements
 from .annotations import (
     UNSURE, append_annotation, pair_digests, person_name, read_annotations, undo_annotation)
@@ -78,6 +78,15 @@ def network_name(
 
 # %% ../../nbs/inspection/02_widget.ipynb #a2ca2914
 NAMES = {c: ROMAN[c] for c in GRADE_COLORS} | {UNSURE: 'unsure'}
+
+def classes_text(
+    pairs,  # Dataset of pairs
+)->str:     # a sentence for each; empty without classes
+    "What the classes of misfit and network are, by the attributes of the pairs"
+    said, edges = [], pairs.attrs.get('misfit_thresholds')
+    if 'grade' in pairs: said.append(f'Classes of the misfit: {class_words(edges) if edges else "limits not known"}.')
+    if 'predicted' in pairs: said.append(f"Classes of the network: {pairs.attrs.get('predicted_classes', 'not known')}.")
+    return ' '.join(said)
 
 class Inspection:
     "The session of one person: queue, filters, position, annotations"
@@ -353,7 +362,8 @@ def _connect(self:Inspector):
     self.status.layout.flex = '1 1 300px'
     top = _row(self.status, *self.menus.values(), grid_gap='4px 10px')
     bottom = _row(self.moves[0], *self.annotations.values(), *self.moves[1:], self.note)
-    self.box = widgets.VBox([widgets.HTML(STYLE), top, self.panel, bottom, self.message])
+    legend = widgets.HTML(f'<span class="fwinb-quiet">{html.escape(classes_text(self.inspection.pairs))}</span>')
+    self.box = widgets.VBox([widgets.HTML(STYLE), top, self.panel, bottom, self.message, legend])
     self.box.add_class('fwinb-inspector')
     for v, b in self.annotations.items():
         b.on_click(lambda _, v=v: self.press(lambda: self.on_annotation(v), 'This annotation was NOT kept: '))

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['WEIGHTS', 'TRANSFORMS', 'UNRELATED', 'NO_PHASE', 'NO_MEETING', 'HALF_ANGLE', 'FAINT', 'SELDOM', 'SPREAD', 'CHUNK',
            'SILENT', 'PAPER_THRESHOLDS', 'PAPER_FRACTIONS', 'MISFIT_VARIABLES', 'FAULTS', 'GRADE_COLORS', 'PLOT_END',
-           'TFDifference', 'misfit_grid', 'tf_difference', 'squared_angle', 'Recipe', 'Misfit', 'tf_misfit', 'grade',
-           'calibrate_thresholds', 'threshold_table', 'add_misfit', 'grade_table', 'regrade', 'plot_plane',
-           'plot_tf_misfit', 'plot_signals', 'tf_settings', 'plot_grades']
+           'TFDifference', 'misfit_grid', 'tf_difference', 'squared_angle', 'Recipe', 'Misfit', 'tf_misfit',
+           'class_words', 'grade', 'calibrate_thresholds', 'threshold_table', 'band_words', 'check_band',
+           'default_settings', 'add_misfit', 'grade_table', 'regrade', 'plot_plane', 'plot_tf_misfit', 'plot_signals',
+           'tf_settings', 'plot_grades']
 
 # %% ../../nbs/labels/02_misfit.ipynb #a52b037b
 import hashlib, json, os
@@ -309,6 +310,13 @@ def _increasing(thresholds):
         raise ValueError(f'thresholds must be three increasing positive numbers, not {thresholds}')
     return edges
 
+def class_words(
+    thresholds=PAPER_THRESHOLDS, # upper ends of Class I, II and III, exclusive
+)->str:                          # one sentence without its full stop
+    "What the classes of the misfit are"
+    a, b, c = (f'{x:.3g}' for x in _increasing(thresholds))
+    return f'misfit below {a}: Class I; below {b}: II; below {c}: III; above: IV'
+
 def grade(
     misfit,                      # chi, any shape; NaN where there is none
     thresholds=PAPER_THRESHOLDS, # upper ends of Class I, II and III, exclusive
@@ -416,6 +424,27 @@ def _measure_chunks(pairs, ok, measure, checkpoint):
         out = out.compute().values
     return np.concatenate([np.load(f) for f in files]) if checkpoint else out
 
+# %% ../../nbs/labels/02_misfit.ipynb #0b97c19c
+def band_words(
+    band,   # corners of a cosine taper, Hz, rising
+)->str:     # periods, and the corners
+    "A frequency band in words"
+    if len(band) != 4 or not all(a < b for a, b in zip(band, band[1:])) or band[0] < 0:
+        raise ValueError(f'a band has four rising corners, Hz, not {list(band)}')
+    return f'{1/band[2]:.3g} to {1/band[1]:.3g} s (corners {", ".join(f"{1e3*x:.3g}" for x in band)} mHz)'
+
+def check_band(
+    band,       # corners of the pairs' cosine taper, Hz; None: not known, nothing to check
+    freqs,      # (nf,) midpoints of the cells of the misfit, Hz
+):
+    "Refuse a band whose flat part is beyond the cells"
+    if band is None: return
+    words, half = band_words(band), np.diff(freqs)[[0, -1]]/2 if len(freqs) > 1 else np.zeros(2)
+    low, high = freqs[0] - half[0], freqs[-1] + half[1]                      # borders of the cells
+    if low > band[1]*(1+1e-6) or high < band[2]*(1-1e-6):
+        raise ValueError(f'the pairs are in the band of {words}, but the misfit compares {1/high:.3g} to {1/low:.3g} s: '
+                         'give it a grid of this band, or make the pairs in another one')
+
 # %% ../../nbs/labels/02_misfit.ipynb #98831927
 def _settings(recipe, max_lag):
     "Attributes that say how the pairs were graded"
@@ -425,6 +454,17 @@ def _settings(recipe, max_lag):
         misfit_times_s=recipe.grid.times.tolist() if recipe.transform == 'gabor' else [],
         misfit_frequencies_hz=recipe.grid.freqs.tolist())
 
+def default_settings(
+    npts:int,   # samples in a trace
+)->dict:        # attributes that `add_misfit` writes by default, thresholds aside
+    "How the misfit is computed unless told otherwise"
+    recipe = _recipe(npts, RECORD_LENGTH/npts, None, 100., 'ab', 'gabor', 6., None)
+    return dict(_settings(recipe, 300.), misfit_phase_unit_rad=1.)
+
+def _graded(misfit, edges):
+    "Variable `grade`, with its thresholds in words"
+    return as_variable('grade', grade(misfit, edges), len(misfit)).assign_attrs(comment=class_words(edges))
+
 def _add_measures(pairs, columns, thresholds, phase_unit):
     "A new Dataset with the columns of `_measure` as variables, and the grades that follow from them"
     new = dict(zip(MISFIT_VARIABLES, columns.T))
@@ -432,8 +472,8 @@ def _add_measures(pairs, columns, thresholds, phase_unit):
     status = np.where(fault, np.array(FAULTS, object)[fault], pairs.status.values.astype(object))
     new.update(phase_misfit=new['phase_misfit']/phase_unit, cycle_skip=new['cycle_skip'] > 0, status=status)
     new['misfit'] = new['envelope_misfit'] + new['phase_misfit']
-    new['grade'] = grade(new['misfit'], thresholds)
-    return pairs.assign({k: as_variable(k, v, len(v)) for k,v in new.items()})
+    new = {k: as_variable(k, v, len(v)) for k,v in new.items()}
+    return pairs.assign(new | dict(grade=_graded(new['misfit'].values, thresholds)))
 
 # %% ../../nbs/labels/02_misfit.ipynb #d72b0c44
 def add_misfit(
@@ -457,6 +497,7 @@ def add_misfit(
     _check_unit(phase_unit)
     n, dt, edges = pairs.sizes['pair'], RECORD_LENGTH/pairs.sizes['time'], _increasing(thresholds)
     recipe = _recipe(pairs.sizes['time'], dt, grid, s, weights, transform, w0, dtype)
+    check_band(pairs.attrs.get('band_hz'), recipe.grid.freqs)
     workers, ok, dask = _threads(workers), pairs.status.values == 'ok', pairs.waveform.chunks is not None
     settings = _settings(recipe, max_lag)
     if checkpoint is not None:
@@ -497,8 +538,7 @@ def regrade(
     "The same pairs, with the classes of other thresholds"
     check_pairs(pairs, need=['misfit'], waveforms=False)
     edges = _increasing(thresholds)
-    grades = as_variable('grade', grade(pairs.misfit.values, edges), pairs.sizes['pair'])
-    return pairs.assign(grade=grades).assign_attrs(misfit_thresholds=edges.tolist())
+    return pairs.assign(grade=_graded(pairs.misfit.values, edges)).assign_attrs(misfit_thresholds=edges.tolist())
 
 # %% ../../nbs/labels/02_misfit.ipynb #e2295b08
 def _edges(x):

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FEATURES', 'CARD', 'SHIPPED', 'UNKNOWN', 'feature_matrix', 'Scale', 'fit_scale', 'apply_scale', 'SelectorNet',
-           'Model', 'load_model', 'describe', 'outside', 'classify', 'limits_for', 'decide', 'predict']
+           'Model', 'load_model', 'class_thresholds', 'predicted_words', 'check_band', 'describe', 'outside',
+           'classify', 'limits_for', 'decide', 'predict']
 
 # %% ../../nbs/models/04_pretrained.ipynb #f51db691
 from functools import partial
@@ -17,12 +18,13 @@ from torch import nn
 
 from ..features.network_terms import TERMS, network_term_table, with_times
 from ..features.pair import PAIR_FEATURES, pair_features
-from ..labels.misfit import PAPER_THRESHOLDS, add_misfit
+from ..labels.misfit import PAPER_THRESHOLDS, add_misfit, band_words, class_words, default_settings, regrade
 from .inference import fill_network, predict_proba, read_card, read_tensors
 from .metrics import (
     DecisionLimits, apply_platt, apply_temperature, usable_probability, decide as decide_by_limits)
 from .resnet import ResNet1d, build_model, network_input
-from ..pairs.schema import CLASSES, as_variable, check_pairs
+from ..pairs.schema import CLASSES, NPTS, as_variable, check_pairs
+from ..pairs.signal import BAND
 from ..pairs.store import share_path
 
 # %% ../../nbs/models/04_pretrained.ipynb #8aa34a0c
@@ -127,6 +129,8 @@ def _check_card(card, path):
         need(f'limits.{name}', name in PAIR_FEATURES and _numbers(ends, 2), ends, 'the range of a feature')
     edges = card.get('thresholds', list(PAPER_THRESHOLDS))
     need('thresholds', _numbers(edges, 3) and 0 < edges[0] < edges[1] < edges[2] < np.inf, edges, 'three rising numbers')
+    band = card.get('band_hz', list(BAND))
+    need('band_hz', _numbers(band, 4) and 0 <= band[0] and band[3] < np.inf, band, 'four rising corners')
     for key in ('temperature', 'platt', 'accept_from', 'refuse_below'):
         if key not in c: raise ValueError(f"{path} lacks the key 'calibration.{key}'")
     t, platt, accept, refuse = (c[k] for k in ('temperature', 'platt', 'accept_from', 'refuse_below'))
@@ -169,6 +173,35 @@ def _scale(tensors, net, path):
         raise ValueError(f'{path}: knots and missing have the shapes {shapes}, which do not fit {n} features')
     return scale
 
+# %% ../../nbs/models/04_pretrained.ipynb #a57801d1
+def class_thresholds(
+    model:Model,
+    attrs=None,     # of the Dataset of pairs
+    npts:int=NPTS,  # samples of its traces
+)->tuple:           # upper ends of Class I, II and III
+    "Thresholds of the misfit by which this model's table gives the class of a pair"
+    if 'thresholds' in model.card: return tuple(model.card['thresholds'])
+    ours, stored = default_settings(npts), attrs or {}
+    alike = all(k in stored and np.array_equal(stored[k], v) for k, v in ours.items())
+    return tuple(stored['misfit_thresholds']) if alike and 'misfit_thresholds' in stored else PAPER_THRESHOLDS
+
+def predicted_words(
+    model:Model,
+)->str:
+    "What the classes are that a model predicts"
+    known = f': {class_words(model.card["thresholds"])}' if 'thresholds' in model.card else ''
+    return model.card.get('target', f'classes of the model {model.name!r}') + known
+
+def check_band(
+    band,        # corners of the pairs' cosine taper, Hz; None: not known, nothing to check
+    model:Model,
+):
+    "Refuse pairs of another band than that of the training"
+    known = model.card.get('band_hz', BAND)
+    if band is None or np.array_equal(np.round(band, 6), np.round(known, 6)): return
+    raise ValueError(f'these pairs are in the band of {band_words(band)}, but the model {model.name!r} knows '
+                     f'{band_words(known)}: make them again in that band')
+
 # %% ../../nbs/models/04_pretrained.ipynb #8f97ce4e
 def describe(
     pairs,           # Dataset of pairs; may be lazy; not changed
@@ -179,7 +212,9 @@ def describe(
     check_pairs(pairs, waveforms=False)
     if model.card['npts'] > pairs.sizes['time']:
         raise ValueError(f"{model.name!r} reads {model.card['npts']} samples, but the pairs have {pairs.sizes['time']}")
-    graded = add_misfit(pairs, model.card.get('thresholds', PAPER_THRESHOLDS))  # as in training, whatever the store has
+    check_band(pairs.attrs.get('band_hz'), model)
+    graded = add_misfit(pairs)                                               # as in training, whatever the store has
+    graded = regrade(graded, class_thresholds(model, pairs.attrs, pairs.sizes['time']))
     table = pair_features(graded)
     read = [np.empty((0, 4 if model.scale is None else model.net.arguments['embedding']))]
     for i in range(0, pairs.sizes['pair'], chunk):
@@ -284,6 +319,9 @@ def predict(
     new = dict(
         probability=known[[f'p_{k}' for k in CLASSES]].values, predicted=known.predicted.values,
         usable_probability=known.usable.values, decision=decide(known.usable.values, model, precision))
+    new = {k: as_variable(k, v, n) for k, v in new.items()}
+    new['predicted'].attrs['comment'] = target = predicted_words(model)
     attrs = dict(model=model.name, model_weights=model.card['weights'], decision_precision=precision,
-                 decision_accept_from=limits.accept_from, decision_refuse_below=limits.refuse_below)
-    return pairs.assign({k: as_variable(k, v, n) for k, v in new.items()}).assign_attrs(attrs)
+                 decision_accept_from=limits.accept_from, decision_refuse_below=limits.refuse_below,
+                 predicted_classes=target)
+    return pairs.assign(new).assign_attrs(attrs)

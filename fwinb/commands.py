@@ -84,6 +84,7 @@ def select_parser(
     p.add_argument('--workers', type=int, default=1, help='processes (default 1)')
     return p
 
+# %% ../nbs/commands/02_commands.ipynb #a7c4c90e
 def _unit(text):
     if UNIT.fullmatch(text): return text
     raise argparse.ArgumentTypeError(f'{text!r} is not displacement, velocity, acceleration or a unit such as nm')

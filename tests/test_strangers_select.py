@@ -398,16 +398,16 @@ def test_folder_without_events(few, tmp_path, capsys):
     assert 'stationxml' in (said := capsys.readouterr().err) and 'events' in said
 
 def test_stations_and_units_go_to_the_index(few, tmp_path, monkeypatch):
-    "Named files of coordinates and the unit of the records reach the archive, and only if they are given"
+    "Named files of coordinates and the unit of the records reach the archive"
     asked = []
     class Enough(ValueError): pass
-    def index(*args, **more):
-        asked.append(more)
+    def index(obs, syn, events, inventory, skip, stations, units):
+        asked.append((stations, units))
         raise Enough('enough')
     monkeypatch.setattr(engine, 'index_archive', index)
     out = ['--out', str(tmp_path/'s.csv')]
     for args in ([], ['--stations', 'a', 'b', '--units', 'velocity']): assert main([str(few), *args, *out]) == 2
-    assert asked == [{}, dict(stations=['a', 'b'], units='velocity')]
+    assert asked == [([], ''), (['a', 'b'], 'velocity')]
 
 def test_key_of_a_part(few):
     "What enters a result enters the key of its part"

@@ -71,6 +71,7 @@ def _interrupt_later():
         if main: signal.signal(signal.SIGINT, handler)
         if caught and callable(handler): handler(*caught[0])
 
+# %% ../../nbs/pairs/05_workers.ipynb #ef9c2725
 class _Worker:
     "A process that does one task at a time"
     def __init__(self, job, setup):

@@ -88,6 +88,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fwinb.data.convert._free_name': ('data/convert.html#_free_name', 'fwinb/data/convert.py'),
                                     'fwinb.data.convert._known_rows': ('data/convert.html#_known_rows', 'fwinb/data/convert.py'),
                                     'fwinb.data.convert._magnitude': ('data/convert.html#_magnitude', 'fwinb/data/convert.py'),
+                                    'fwinb.data.convert._of_channel': ('data/convert.html#_of_channel', 'fwinb/data/convert.py'),
                                     'fwinb.data.convert._read_pieces': ('data/convert.html#_read_pieces', 'fwinb/data/convert.py'),
                                     'fwinb.data.convert._read_refused': ('data/convert.html#_read_refused', 'fwinb/data/convert.py'),
                                     'fwinb.data.convert._rows_of': ('data/convert.html#_rows_of', 'fwinb/data/convert.py'),

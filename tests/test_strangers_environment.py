@@ -9,11 +9,12 @@ from packaging.requirements import Requirement
 
 pytest.importorskip('portable_fdsnws_dataselect')
 from fwinb.data.download import (
-    DownloadRequest, choose_events, download, download_event, event_homes, examine, get_events, read_ledger, read_ledgers)
+    DownloadRequest, archive_places, choose_events, download, download_event, event_homes, examine, get_events, read_ledger, read_ledgers)
 from fwinb.data import convert
 from fwinb.data.convert import export_asdf, fetch_syngine, find_event, import_obspydmt, origin_times
 from fwinb.data.events import Rejected
 from fwinb.data.files import read_events
+from fwinb.earth.modes import station_coordinates
 from test_convert import as_obspydmt                       # the sample as obspyDMT would have stored it
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -362,3 +363,22 @@ def test_dead_links(tmp_path):
     (tmp_path/'c d.html').write_text('<p>c</p>', encoding='utf-8')
     (tmp_path/'b.html').write_text('<p id="y">b</p><img src="none.png"><a href="gone.html">gone</a><a href="a.html#low">a</a>', encoding='utf-8')
     assert sorted(build['dead_links'](tmp_path)) == ['a.html: b.html#x', 'b.html: a.html#low', 'b.html: gone.html', 'b.html: none.png']
+
+# a placeholder is no place: obspy reads a RESP file as 0 N, 0 E, 123456 m
+
+def test_placeholder_is_no_place(tmp_path):
+    "Neither in STATIONS, nor on the map, nor for the modes; the channel's place stands in for the station's, and an ocean bottom stays"
+    inv = obspy.read_inventory(SAMPLE/'stationxml/SY.xml').select(station='[AHK]*')
+    codes = sorted({f'SY.{s.code}' for s in inv[0]})
+    no_place, by_channel, sea = inv[0].stations[:3]
+    for x in (no_place, *no_place.channels, by_channel): x.latitude = x.longitude = 0.; x.elevation = 123456.
+    sea.latitude = sea.longitude = 0.; sea.elevation = -4900.
+    with pytest.warns(UserWarning, match=f'1 stations have no place .*SY.{no_place.code}'): places = convert.station_places(inv)
+    assert sorted(places) == [c for c in codes if c != f'SY.{no_place.code}']
+    assert places[f'SY.{by_channel.code}'].latitude == by_channel.channels[0].latitude and places[f'SY.{sea.code}'].elevation_m == -4900
+    with pytest.warns(UserWarning, match='no place'): data = convert.write_specfem(EVENTS[0][1], inv, tmp_path)
+    assert no_place.code not in [line.split()[0] for line in (data/'STATIONS').read_text().splitlines()]
+    (tmp_path/'stationxml').mkdir(); inv.write(str(tmp_path/'stationxml/SY.xml'), 'STATIONXML')
+    (tmp_path/'stationxml/cut.xml').write_text('<FDSNStationXML')
+    assert f'SY.{no_place.code}' not in archive_places(tmp_path) and len(archive_places(tmp_path)) >= len(codes) - 2
+    assert f'SY.{no_place.code}' not in station_coordinates(inv) and f'SY.{sea.code}' in station_coordinates(inv)

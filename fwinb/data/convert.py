@@ -34,7 +34,7 @@ from .events import (
     safe_name, safe_names)
 from .fdsn import BUSY, Temporary, patiently, retry_after
 from .files import kind_of_file, one_line, read_events, read_records, read_stations
-from .instruments import Place
+from .instruments import Place, as_place
 from ..pairs.schema import RECORD_LENGTH, path_geometry
 from ..pairs.store import atomic_path, walk_files
 
@@ -42,16 +42,20 @@ from ..pairs.store import atomic_path, walk_files
 def station_places(
     stations,  # obspy Inventory, or 'NET.STA' -> (latitude, longitude[, elevation, burial in m])
 )->dict:       # 'NET.STA' -> `Place`
-    "Coordinates of stations; of several epochs the last one"
+    "Coordinates of stations; of several epochs the last one. A station without a place is named and left out"
     if not isinstance(stations, Inventory):
         return {code: Place(*map(float, place[:4])) for code, place in stations.items()}
-    places = {}
-    for network in stations:
-        for s in network:
-            burial = [c.depth for c in s if c.code[-1:] == 'Z' and c.depth is not None]
-            values = s.latitude, s.longitude, s.elevation or 0, burial[-1] if burial else 0
-            places[f'{network.code}.{s.code}'] = Place(*map(float, values))
+    places, every = {}, [(f'{n.code}.{s.code}', s) for n in stations for s in n]
+    for code, s in every:
+        depths = [c.depth for c in s if c.code[-1:] == 'Z' and c.depth is not None]
+        stated = (s.latitude, s.longitude, s.elevation, depths[-1] if depths else 0), *map(_of_channel, s)
+        known = [p for p in (as_place(*x) for x in stated) if p]
+        if known: places[code] = Place(*map(float, np.nan_to_num(known[0][:4])))
+    if lost := sorted({code for code, _ in every} - set(places)):
+        warnings.warn(f'{len(lost)} stations have no place in the metadata and are left out: {", ".join(lost[:8])}')
     return places
+
+def _of_channel(c): return c.latitude, c.longitude, c.elevation, c.depth
 
 # %% ../../nbs/data/10_convert.ipynb #859f1730
 def hypocentre(

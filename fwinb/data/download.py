@@ -27,7 +27,7 @@ from tqdm import tqdm
 from .events import Rejected, moment_magnitude, name_events, read_source, safe_name
 from .fdsn import Gate, address, connect, fetch, line_key
 from .files import kind_of_file, one_line, read_events, read_records, read_stations
-from .instruments import response_fault
+from .instruments import as_place, response_fault
 from ..pairs.plot import draw_coast
 from ..pairs.schema import path_geometry
 from ..pairs.store import atomic_path, locked, share_path, walk_files
@@ -72,7 +72,9 @@ def _of_folder(folder):
     "Events of all files of a folder; what cannot be read is named, and ends the rest only if nothing can"
     events, bad = [], []
     for p in walk_files(folder):
-        try: events += read_events(p) if kind_of_file(p) == 'events' else []
+        kind = kind_of_file(p)
+        odd = kind == 'records' and p.suffix.lower() in ('.xml', '.quakeml')     # broken, or a loose link
+        try: events += read_events(p) if kind == 'events' or odd else []
         except Rejected as e: bad.append(f'{p} cannot be read as events: {e.detail}')
         except OSError as e: bad.append(one_line(e, p))
     if bad and not events: raise ValueError('; '.join(bad[:3]))
@@ -549,6 +551,7 @@ def event_homes(
         used.add(home.lower())
     return homes
 
+# %% ../../nbs/data/05_download.ipynb #81518e57
 def _archive_facts(folder):
     "`channel_facts` of all metadata that can be read; the rest is asked for again"
     facts = []
@@ -588,7 +591,8 @@ def _download_all(events, folder, providers, request, asked, threads, rate, prog
             if not path.is_file():
                 with atomic_path(path) as tmp: event.write(str(tmp), format='QUAKEML')
             for c in clients: c.answers = place/'.answers'
-            if missing: ledger = download_event(name, event, folder, clients, request, asked, facts, threads, place.name)
+            if missing:
+                ledger = download_event(name, event, folder, clients, request, asked, facts, threads, place.name)
             if missing and is_done(ledger, asked): shutil.rmtree(place/'.answers', ignore_errors=True)
         except OSError: raise                                          # of the disk: it concerns all events
         except Exception as e: ledger = _failed_event(name, asked, ledger, place/'ledger.csv', e)
@@ -632,5 +636,10 @@ def archive_places(
     folder, # an archive
 )->dict:    # NET.STA -> (latitude, longitude), degrees
     "Coordinates of the stations of an archive"
-    networks = [n for p in walk_files(Path(folder)/'stationxml') for n in read_stations(p)]
-    return {f'{n.code}.{s.code}': (s.latitude, s.longitude) for n in networks for s in n}
+    def networks(path):
+        try: return read_stations(path)
+        except (Rejected, OSError): return []                    # `download` asks for it again
+    found = [n for p in walk_files(Path(folder)/'stationxml') for n in networks(p)]
+    stations = [(f'{n.code}.{s.code}', s) for n in found for s in n]
+    def known(s): return as_place(s.latitude, s.longitude, s.elevation, 0)
+    return {code: (s.latitude, s.longitude) for code, s in stations if known(s)}

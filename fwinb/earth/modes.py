@@ -484,9 +484,11 @@ SYN_CHANNEL = 'LXZ'  # SEED: one sample per second, synthetic, vertical
 def station_coordinates(
     stations,  # obspy Inventory, or a mapping from 'NET.STA' to (latitude, longitude)
 )->dict:       # 'NET.STA' -> (latitude, longitude), geographic degrees
-    "Coordinates of the stations; of several epochs the last counts"
+    "Coordinates of the stations; of several epochs the last counts. 0, 0 on dry land is a placeholder: no place"
     if isinstance(stations, Inventory):
-        return {f'{n.code}.{s.code}': (s.latitude, s.longitude) for n in stations for s in n}
+        known = [(f'{n.code}.{s.code}', s) for n in stations for s in n]
+        there = [(code, s) for code, s in known if s.latitude or s.longitude or (s.elevation or 0) < -1000]
+        return {code: (s.latitude, s.longitude) for code, s in there}
     for name, place in stations.items():
         if name.count('.') != 1: raise ValueError(f"station {name!r} is not named 'NET.STA'")
         if not (abs(place[0]) <= 90 and abs(place[1]) <= 360):

@@ -468,6 +468,10 @@ def test_own_event_is_not_the_nearest(tmp_path, true):
     times = {'own': T0.timestamp, 'before': T0.timestamp-700}
     assert load(tmp_path, source=own, names=times).stats.starttime == T0-800
     refused('0 of 1 belong to before', folder=tmp_path, source=SimpleNamespace(name='before', time=T0-700), names=times)
+    before = blank(true); before.stats.starttime -= 700             # begins later, and its event is earlier
+    sac(tmp_path/'b.sac', before, b=-60, o=0)
+    assert load(tmp_path, source=SimpleNamespace(name='before', time=T0-700), names=times).stats.starttime == T0-760
+    assert load(tmp_path, source=own, names=times).stats.starttime == T0-800
 
 def test_cost(true, monkeypatch):
     "Each synthetic is compared with the names once, not once for each event"

@@ -347,3 +347,261 @@ def test_real_archives(world):
     for n, s, c in channels:
         inv = [i for i in map(read_stations, files) if i[0].code == n and i[0][0].code == s][0]
         assert find_instrument(inv, f'{n}.{s}.{c.location_code}.{c.code}', c.start_date, c.start_date+2000, c.sample_rate).remark == ''
+
+# kinds of files
+
+RESP = """B050F03     Station:     AAA
+B050F16     Network:     XX
+B052F03     Location:    ??
+B052F04     Channel:     LHZ
+B052F22     Start date:  2010,001,00:00:00
+B052F23     End date:    No Ending Time
+B053F03     Transfer function type: A [Laplace Transform (Rad/sec)]
+B053F04     Stage sequence number: 1
+B053F05     Response in units lookup: M/S - Velocity in Meters Per Second
+B053F06     Response out units lookup: COUNTS - Digital Counts
+B053F07     A0 normalization factor: 1.0
+B053F08     Normalization frequency: 0.1
+B053F09     Number of zeroes: 2
+B053F14     Number of poles: 2
+B053F10-13    0  0.0 0.0 0.0 0.0
+B053F10-13    1  0.0 0.0 0.0 0.0
+B053F15-18    0 -3.7E-02  3.7E-02 0.0 0.0
+B053F15-18    1 -3.7E-02 -3.7E-02 0.0 0.0
+B058F03     Stage sequence number: 1
+B058F04     Gain: 6.0E+08
+B058F05     Frequency of gain: 1.000000E-01 HZ
+B058F06     Number of calibrations: 0
+B058F03     Stage sequence number: 0
+B058F04     Gain: 6.0E+08
+B058F05     Frequency of gain: 1.000000E-01 HZ
+B058F06     Number of calibrations: 0
+"""
+PZ = """* **********************************
+* NETWORK   (KNETWK): XX
+* STATION    (KSTNM): AAA
+* LOCATION   (KHOLE): 
+* CHANNEL   (KCMPNM): LHZ
+* START             : 2010-01-01T00:00:00
+* END               : 2599-12-31T23:59:59
+* LATITUDE          : 35.0
+* LONGITUDE         : 20.0
+* ELEVATION         : 1671.0
+* DEPTH             : 145.0
+* DIP               : 0.0
+* INPUT UNIT        : M
+* OUTPUT UNIT       : COUNTS
+* SENSITIVITY       : 6.0e+08 (M/S)
+* A0                : 1.0
+* **********************************
+ZEROS\t3
+POLES\t2
+\t-3.7e-02\t3.7e-02
+\t-3.7e-02\t-3.7e-02
+CONSTANT\t6.0e+08
+
+"""
+NDK = '''MLI  1976/01/01 01:29:39.6 -28.61 -177.64  59.0 6.2 0.0 KERMADEC ISLANDS REGION
+M010176A         B:  0    0   0 S:  0    0   0 M: 12   30 135 CMT: 1 BOXHD:  9.4
+'''
+FULL = b'000001V 010009502.3121970,001,00:00:00.0000~2038,001,00:00:00.0000~2010,001,00:00:00.0000~X~Y~'.ljust(4096)
+CONTENTS = {
+    'stations': dict(
+        dataless=FULL, resp=RESP.encode(), resp_with_comments=b'#\t\t<< IRIS SEED Reader, Release 4.8 >>\n#\n'+RESP.encode(),
+        sacpz=PZ.encode(), bare_sacpz=PZ[PZ.index('ZEROS'):].encode(), stationxml=b'<?xml version="1.0"?>\n<FDSNStationXML xmlns="x"/>',
+        prefixed=b'<?xml version="1.0"?><!-- a quakeml? -->\n<ns0:FDSNStationXML xmlns:ns0="x"/>', mark='\ufeff<FDSNStationXML/>'.encode(),
+        sc3=b'<seiscomp xmlns="x"><Inventory/></seiscomp>', text=b'#Network | Station | Location | Channel | Latitude\nXX|AAA\n',
+        dos=RESP.replace('\n', '\r\n').encode()),
+    'events': dict(
+        quakeml=b'<q:quakeml xmlns:q="x"/>', cmt=None, finite=None, ndk=NDK.encode(), bomb=b'<!DOCTYPE q [<!ENTITY a "b">]><quakeml/>',
+        mentions=b'<?xml version="1.0"?><quakeml><text>FDSNStationXML</text></quakeml>'),
+    'places': dict(stations=b'AAA XX 35.0000 20.0000 0.0 0.0\nBBB XX -20.0 60.0 0.0 0.0\n', one=b'AAA XX 35 20 0 0'),
+    'records': dict(unknown=b'bla bla bla', kml=b'<?xml version="1.0"?><kml/>', gzip=b'\x1f\x8b\x08', bzip2=b'BZh91AY&SY', zip=b'PK\x03\x04', empty=b'')}
+
+@pytest.mark.parametrize('name', ['x', 'x.dat', 'X.MSEED', 'X.XML', 'x.sac', 'x.txt'])
+@pytest.mark.parametrize('kind', CONTENTS)
+def test_kind(kind, name, tmp_path):
+    "By content, whatever the name; a note (.txt) is skipped unless it is data"
+    from fwinb.data.files import kind_of_file
+    from small_world import CMT
+    for what, data in CONTENTS[kind].items():
+        (tmp_path/name).write_bytes(CMT.encode()*(4 if what == 'finite' else 1) if data is None else data)
+        assert kind_of_file(tmp_path/name) == ('' if name.endswith('.txt') and kind == 'records' else kind), what
+
+@pytest.mark.parametrize('name', ['dataless.HL_ARG', 'HL_ARG.dataless', 'dataless_HL_ARG.seed', 'RESP.IU.ANMO.00.BHZ', 'IU.seed'])
+def test_dataless_by_any_name(name, tmp_path):
+    from fwinb.data.files import kind_of_file, kinds_of_file
+    (tmp_path/name).write_bytes(FULL)
+    assert kind_of_file(tmp_path/name) == 'stations' and kinds_of_file(tmp_path/name) == ('stations',)
+    (tmp_path/name).write_bytes(FULL + b'000002D '.ljust(4096, b'\0'))           # a full volume
+    assert kinds_of_file(tmp_path/name) == ('stations', 'records')
+
+@pytest.mark.parametrize('name', ['README', 'README.md', 'LICENSE', 'x.part', 'x.answer', '.x', 'x.html', 'x.py', 'x.json', 'NOTES'])
+def test_skipped(name, tmp_path):
+    from fwinb.data.files import kind_of_file
+    (tmp_path/name).write_bytes(b'see <quakeml> and StationXML')
+    assert kind_of_file(tmp_path/name) == ''
+
+def test_no_file_at_all(tmp_path):
+    "A broken link, a folder or a pipe named like a file: a reason, and no wait"
+    import os
+    from fwinb.data.files import kind_of_file, read_events, read_records, read_stations
+    (tmp_path/'link.mseed').symlink_to(tmp_path/'nothing')
+    (tmp_path/'folder.mseed').mkdir()
+    os.mkfifo(tmp_path/'pipe.mseed')
+    (tmp_path/'loop.mseed').symlink_to(tmp_path/'loop.mseed')
+    for name in ('link', 'folder', 'pipe', 'loop'):
+        assert kind_of_file(tmp_path/f'{name}.mseed') == 'records'
+        for read in (read_records, read_stations, read_events):
+            with pytest.raises(Rejected, match='unreadable: (a broken link|a folder)'): read(tmp_path/f'{name}.mseed')
+
+def test_full_seed(tmp_path):
+    "Control headers and records in one volume: both are read"
+    from pathlib import Path
+    import obspy
+    from fwinb.data.files import kinds_of_file, read_records, read_stations
+    dataless = Path(obspy.__file__).parent/'io/xseed/tests/data/dataless.seed.BW_RJOB'
+    if not dataless.is_file(): pytest.skip('this ObsPy came without its tests')
+    tr = obspy.Trace(np.arange(4000, dtype=np.int32), dict(network='BW', station='RJOB', channel='EHZ'))
+    tr.write(str(tmp_path/'x.mseed'), 'MSEED', reclen=4096)
+    (tmp_path/'full.seed').write_bytes(dataless.read_bytes() + (tmp_path/'x.mseed').read_bytes())
+    assert kinds_of_file(tmp_path/'full.seed') == ('stations', 'records')
+    assert len(read_stations(tmp_path/'full.seed')[0]) == len(obspy.read_inventory(str(dataless))[0])
+    st, _ = read_records(tmp_path/'full.seed')
+    assert sum(t.stats.npts for t in st) == 4000
+
+# SAC pole-zero files
+
+def test_sacpz(tmp_path):
+    from fwinb.data.files import read_stations
+    (tmp_path/'a').write_text(PZ + PZ.replace('LHZ', 'BHZ').replace('* DIP   ', '* DIP (SEED)   '), encoding='utf-8')
+    inv = read_stations(tmp_path/'a')
+    sensor = find(inv=inv)
+    np.testing.assert_allclose(displacement_response(sensor.response, CHECKED), VELOCITY, rtol=1e-3)
+    assert sensor[1:7] == (35., 20., 1, '', 1671., 145.)
+    with pytest.raises(Rejected, match='its dip is 0'): find(inv=inv, station='XX.AAA..BHZ')       # of SEED: horizontal
+
+@pytest.mark.parametrize('change, reason, words', [
+    (('CONSTANT\t6.0e+08', 'CONSTANT\t6.0e+02'), 'metadata', 'gain: stages'), (('35.0', '0.0'), '', ''),
+    (('\t-3.7e-02\t', '\t3.7e-02\t'), 'metadata', 'positive real part'), (('INPUT UNIT        : M', 'INPUT UNIT        : PA'), 'no response', "'PA'"),
+    (('CONSTANT', '*'), 'unreadable', 'cut short'), (('POLES\t2', 'POLES\t1'), 'unreadable', '2 POLES of 1'), (('AAA', ''), 'unreadable', 'without its channel')])
+def test_sacpz_broken(change, reason, words, tmp_path):
+    from fwinb.data.files import read_stations
+    (tmp_path/'a.pz').write_text(PZ.replace(*change), encoding='utf-8')
+    try: assert (find(inv=read_stations(tmp_path/'a.pz')).latitude, reason) == (0., '')
+    except Rejected as e: assert e.reason == reason and words in e.detail
+
+def test_sacpz_without_comments(tmp_path):
+    "Its name says which channel; no place"
+    from fwinb.data.files import read_stations
+    path = tmp_path/'SAC_PZs_XX_AAA_LHZ__2010.001.00.00.00.0000_2599.365.23.59.59.99999'
+    path.write_text(PZ[PZ.index('ZEROS'):], encoding='utf-8')
+    with pytest.raises(Rejected, match='no coordinates'): find(inv=read_stations(path))
+    assert find(inv=read_stations(path), place=SAC).remark == 'place: of the SAC header'
+
+def test_resp(tmp_path):
+    from fwinb.data.files import read_stations
+    (tmp_path/'a').write_text(RESP, encoding='utf-8')
+    with pytest.raises(Rejected, match='no coordinates'): find(inv=read_stations(tmp_path/'a'), rate=1.)
+    sensor = find(inv=read_stations(tmp_path/'a'), place=SAC)
+    np.testing.assert_allclose(displacement_response(sensor.response, CHECKED), VELOCITY, rtol=1e-3)
+    assert (sensor.elevation_m, sensor.burial_m) == (100., 0.)
+
+def test_channel_without_coordinates(tmp_path):
+    "ObsPy leaves it out with a warning; the row has the cause"
+    import re
+    from fwinb.data.files import read_stations
+    inventory(ONE).write(str(tmp_path/'a.xml'), 'STATIONXML')
+    text = (tmp_path/'a.xml').read_text()
+    at = text.index('<Channel')
+    (tmp_path/'a.xml').write_text(text[:at] + re.sub(r'<Depth.*?</Depth>', '', text[at:]))
+    with pytest.raises(Rejected) as e: find(inv=read_stations(tmp_path/'a.xml'))
+    assert e.value.reason == 'metadata' and 'left out by ObsPy' in e.value.detail
+
+# hostile input
+
+BIG = 60_000_000
+
+def packed(how):
+    import bz2, gzip, io, lzma, tarfile, zipfile
+    zeros, file = bytes(BIG), io.BytesIO()
+    if how == 'bz2': return bz2.compress(zeros)
+    if how == 'gz': return gzip.compress(zeros)
+    if how == 'xz': return lzma.compress(zeros)
+    if how == 'lzma': return lzma.compress(zeros, lzma.FORMAT_ALONE)
+    if how == 'zip':
+        with zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as z: z.writestr('x', zeros)
+    if how.startswith('tar'):
+        with tarfile.open(fileobj=file, mode='w:' + how[4:]) as t:
+            info = tarfile.TarInfo('x')
+            info.size = len(zeros) if how[4:] else 1000
+            t.addfile(info, io.BytesIO(zeros))
+    return file.getvalue()
+
+@pytest.mark.parametrize('how', ['bz2', 'gz', 'xz', 'lzma', 'zip', 'tar', 'tar.bz2', 'tar.gz'])
+def test_packed(how, tmp_path):
+    "ObsPy would unpack them to whatever they hold; here their first bytes are enough"
+    import tracemalloc
+    from fwinb.data.files import kind_of_file, read_events, read_records, read_stations
+    data = packed(how)
+    for name in ('x.mseed', 'x.xml', f'x.{how}', 'x'):
+        (tmp_path/name).write_bytes(data)
+        assert kind_of_file(tmp_path/name) == 'records'
+        for read in (read_records, read_stations, read_events):
+            tracemalloc.start()
+            with pytest.raises(Rejected, match='unreadable: a packed file: unpack it first'): read(tmp_path/name)
+            assert tracemalloc.get_traced_memory()[1] < 2e6
+            tracemalloc.stop()
+
+def test_sound_records_with_a_zip_behind(tmp_path):
+    "A table of contents of a zip at the end of a file makes ObsPy unpack it"
+    import io, zipfile
+    from fwinb.data.files import read_records
+    from small_world import counts, motion
+    counts(motion(ONE)[0]).write(str(tmp_path/'a.mseed'), 'MSEED')
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as z: z.writestr('x', bytes(BIG))
+    (tmp_path/'a.mseed').write_bytes((tmp_path/'a.mseed').read_bytes() + file.getvalue())
+    try: st, remark = read_records(tmp_path/'a.mseed')
+    except Rejected as e: assert 'mseed' in e.detail.lower()
+    else: assert len(st) == 1 and remark
+
+@pytest.mark.parametrize('npts', [2**31-1, 10**8, -5])
+def test_sac_claims(npts, tmp_path):
+    import struct, obspy
+    from fwinb.data.files import read_records
+    obspy.Trace(np.arange(1000, dtype=np.float32), dict(station='A', channel='LHZ')).write(str(tmp_path/'a'), 'SAC')
+    data = bytearray((tmp_path/'a').read_bytes())
+    data[316:320] = struct.pack('<i', npts)
+    (tmp_path/'a').write_bytes(data)
+    for headonly in (True, False):
+        with pytest.raises(Rejected, match='unreadable'): read_records(tmp_path/'a', headonly)
+
+def test_miniseed_claims(tmp_path):
+    import struct, obspy
+    from fwinb.data.files import read_records
+    obspy.Trace(np.arange(1000, dtype=np.int32), dict(station='A', channel='LHZ')).write(str(tmp_path/'a'), 'MSEED', reclen=512)
+    data = bytearray((tmp_path/'a').read_bytes())
+    data[30:32] = struct.pack('>H', 65535)
+    (tmp_path/'a').write_bytes(data)
+    with pytest.raises(Rejected, match='samples claimed by a file of'): read_records(tmp_path/'a', True)
+    with pytest.raises(Rejected, match='unreadable'): read_records(tmp_path/'a')
+
+def test_gse_claims(tmp_path):
+    from fwinb.data.files import read_records
+    import obspy
+    obspy.Trace(np.arange(1000, dtype=np.int32), dict(station='A', channel='LHZ')).write(str(tmp_path/'a'), 'GSE2')
+    data = (tmp_path/'a').read_bytes()
+    (tmp_path/'a').write_bytes(data.replace(b' CM6     1000', b' CM6 99999999'))
+    for headonly in (True, False):
+        with pytest.raises(Rejected, match='99999999 samples claimed'): read_records(tmp_path/'a', headonly)
+
+def test_too_large(tmp_path, monkeypatch):
+    "Text and XML multiply in memory: their size has a limit, which the row states"
+    from fwinb.data import files
+    (tmp_path/'a.xml').write_text('<quakeml>' + '<event publicID="a"/>'*1000 + '</quakeml>')
+    monkeypatch.setattr(files, 'MOST_EVENTS', 999)
+    with pytest.raises(Rejected, match='more than 999 events in one file: divide it'): files.read_events(tmp_path/'a.xml')
+    monkeypatch.setattr(files, 'LARGEST', 20_000)
+    for read in (files.read_events, files.read_stations):
+        with pytest.raises(Rejected, match='0 MB of text or XML, more than 0: divide it'): read(tmp_path/'a.xml')

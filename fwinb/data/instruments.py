@@ -19,6 +19,7 @@ import numpy as np
 from obspy import UTCDateTime
 
 from .events import Rejected
+from .files import LEFT_OUT
 from ..pairs.schema import path_geometry
 from ..pairs.signal import BAND
 
@@ -66,7 +67,7 @@ def preference(
     code = station.split('.')[-1]
     return (not is_vertical(station), SENSORS.find(code[1:2]), BANDS.find(code[:1]) % 99, code)
 
-# %% ../../nbs/data/02_instruments.ipynb #3e8fb209
+# %% ../../nbs/data/02_instruments.ipynb #2d40a0ee
 UNITS = 'M', 'M/S', 'M/S**2'    # displacement, velocity and acceleration, as evalresp wants them
 SCALES = {'': 1., 'c': 1e2, 'm': 1e3, 'u': 1e6, 'n': 1e9, 'p': 1e12}
 SPELLINGS = (                   # replaced in this order
@@ -136,7 +137,7 @@ def displacement_response(
         raise Rejected('no response', 'it is zero or not finite inside the band', station)
     return r
 
-# %% ../../nbs/data/02_instruments.ipynb #2b67a766
+# %% ../../nbs/data/02_instruments.ipynb #5c54693c
 CLOSE = .1       # relative difference of two gains that agree: nominal and own gains of a sensor differ by up to 7 %
 FAR = 3.         # factor between two gains (half a unit of magnitude) beyond which neither is believed
 SHAPE = .02      # effect of an impossible pole or zero on the response in the band: about 1 degree of phase
@@ -159,7 +160,7 @@ def pole_zero_gain(
     zeros, poles = (np.asarray(x, complex).reshape(-1, *[1]*s.ndim) for x in (stage.zeros, stage.poles))
     return stage.normalization_factor*np.prod(s-zeros, axis=0)/np.prod(s-poles, axis=0)
 
-# %% ../../nbs/data/02_instruments.ipynb #fa57140f
+# %% ../../nbs/data/02_instruments.ipynb #9b16b2df
 def _analogue(response):
     return [s for s in response.response_stages if 'LAPLACE' in getattr(s, 'pz_transfer_function_type', '')]
 
@@ -181,7 +182,7 @@ def _check_chain(response):
     counts = _short(last or 'count').startswith(('count', 'du', 'digit'))
     if not counts: yield f'the response ends in {last}, not in counts'
 
-# %% ../../nbs/data/02_instruments.ipynb #9803d1af
+# %% ../../nbs/data/02_instruments.ipynb #3b25beae
 def _check_roots(response):
     "Raise `Rejected` for poles and zeros that no instrument has, if they matter in the band"
     for s in response.response_stages:
@@ -204,7 +205,7 @@ def _impossible(what, effect):
     if effect > SHAPE: raise Rejected('metadata', what)
     return f'{what}, without effect in the band'
 
-# %% ../../nbs/data/02_instruments.ipynb #46280c17
+# %% ../../nbs/data/02_instruments.ipynb #a232eaa9
 def _check_flat(response, order):
     "Raise `Rejected` for a seismometer that feels velocity or displacement at any period"
     stages = response.response_stages
@@ -235,7 +236,7 @@ def _check_normalisation(stage):
             raise Rejected('metadata', f'{what}; it fits {abs(k)} zero at the origin {"more" if k > 0 else "less"}')
     return ratio
 
-# %% ../../nbs/data/02_instruments.ipynb #08e926f3
+# %% ../../nbs/data/02_instruments.ipynb #df044d01
 def _fill_gains(response, at):
     "Replace missing gains by 1, and frequencies of 0 Hz by one at which the stage can have a gain"
     every = [s.stage_gain_frequency for s in response.response_stages]
@@ -269,7 +270,7 @@ def _normalise(response):
             s.normalization_frequency = s.stage_gain_frequency
             s.normalization_factor /= abs(pole_zero_gain(s, s.stage_gain_frequency))
 
-# %% ../../nbs/data/02_instruments.ipynb #bf21da75
+# %% ../../nbs/data/02_instruments.ipynb #71ebe0be
 def settle_response(
     response,          # obspy Response
 )->tuple:              # a copy in SI without contradictions, and remarks
@@ -303,7 +304,7 @@ def _settle_gains(new, value, at, bare):
     else: yield from _compare_gains(new, value, at, ratios)
     if _gain_at(new, None) < 0: yield 'gain: negative, turned over'
 
-# %% ../../nbs/data/02_instruments.ipynb #88bf8a65
+# %% ../../nbs/data/02_instruments.ipynb #8d9ac5c4
 def _compare_gains(new, value, at, ratios):
     "Remarks on gains and normalisation factors that disagree"
     def agrees(gain): return value is None or abs(abs(gain/value) - 1) <= CLOSE
@@ -339,7 +340,7 @@ def _settle_filters(new):
         if abs(total-1) > CLOSE: odd.append(f'{s.stage_sequence_number} ({total:.3g})')
     if odd: yield f'filters: coefficients divided by their sum in stage {", ".join(odd)}'
 
-# %% ../../nbs/data/02_instruments.ipynb #e87d9a7e
+# %% ../../nbs/data/02_instruments.ipynb #2b4cf3a9
 NEAR_KM, FAR_DEG = 1., .1    # places that differ by less are the same; by more contradict each other
 HEIGHTS = -12_000., 9_000.   # m, of the solid surface of the Earth: another elevation is a placeholder
 SEA_FLOOR = -1000.           # m: a station at 0 N, 0 E must lie below
@@ -363,7 +364,7 @@ def apart(
     "Distance of two places"
     return float(path_geometry(a.latitude, a.longitude, b.latitude, b.longitude)[0])
 
-# %% ../../nbs/data/02_instruments.ipynb #fe4cdaaa
+# %% ../../nbs/data/02_instruments.ipynb #f9eb7209
 def agree_on_place(
     places,      # of `as_place`, the preferred one first
     station:str, # for the message
@@ -388,7 +389,7 @@ def agree_on_place(
     chosen = chosen._replace(elevation_m=(heights or [0.])[0], burial_m=(depths or [0.])[0])
     return chosen, '; '.join(remarks)
 
-# %% ../../nbs/data/02_instruments.ipynb #ca628fcc
+# %% ../../nbs/data/02_instruments.ipynb #dc545829
 def find_place(
     inventory,           # obspy Inventory, or None
     station:str,         # NET.STA.LOC.CHA
@@ -412,7 +413,7 @@ def _channel_place(c): return as_place(c.latitude, c.longitude, c.elevation, c.d
 def _station_place(s): return as_place(s.latitude, s.longitude, s.elevation, None, 'station')
 def _overlaps(a, b, start, end): return (a is None or a <= end) and (b is None or b >= start)
 
-# %% ../../nbs/data/02_instruments.ipynb #0f5c8c49
+# %% ../../nbs/data/02_instruments.ipynb #079d7803
 RATE = .01       # relative difference of two sampling rates that are the same
 REACH = 2000.    # s before and after the window in which another response is noted: `PAD` of data.records
 MEET = 60.       # s between the end of an epoch and the beginning of the next: 23:59:59 and 00:00:00
@@ -450,7 +451,7 @@ def _fits(channel, rate):
     rates = _rates(channel)
     return not rate or not rates or any(abs(r/rate - 1) <= RATE for r in rates)
 
-# %% ../../nbs/data/02_instruments.ipynb #3ede3874
+# %% ../../nbs/data/02_instruments.ipynb #6867a2d5
 def _valid(epochs, start, end):
     "Epochs that cover a time span, alone or one after the other"
     epochs = [e for e in epochs if not (e.start and e.end and e.end < e.start)]
@@ -497,7 +498,7 @@ def find_instrument(
     if not is_vertical(station): raise Rejected('not vertical', f'{code} is not a vertical seismometer', station)
     epochs = _of_channel(inventory, station, code)
     now = _valid(epochs, start, end)
-    if not now: raise Rejected('no response', _known(inventory, station, epochs, start, end), station)
+    if not now: raise Rejected(*_known(inventory, station, epochs, start, end), station)
     fit = [e for e in now if _fits(e.channel, rate)] or now
     found = _settled(fit, station)
     (channel, *_), response, remark = max(found, key=lambda x: x[0].start or UTCDateTime(0))   # that began last
@@ -517,7 +518,7 @@ def _rate_remark(channel, rate):
     if _fits(channel, rate): return ''
     return f'rate: the record has {rate:g} Hz, the metadata {" and ".join(f"{r:g}" for r in _rates(channel))} Hz'
 
-# %% ../../nbs/data/02_instruments.ipynb #6289a27b
+# %% ../../nbs/data/02_instruments.ipynb #eed46a4e
 def _neighbours(epochs, used, response, start, end):
     "Times within `REACH` before and after which an epoch with another response holds; None: none"
     def other(e):
@@ -532,11 +533,14 @@ def _neighbours(epochs, used, response, start, end):
     return (since if before else None), (until if after else None)
 
 def _known(inventory, station, epochs, start, end):
-    "Why no epoch of a channel can be used"
+    "(reason, detail): why no epoch of a channel can be used"
     if not epochs:
+        comments = {str(c.value) for s in _stations(inventory, station) for c in s.comments or ()}
+        mine = {f'{LEFT_OUT}{loc}.{code}' for loc in {_blank(_codes(station)[2]), '--'} for code in _codes(station)[3:]}
+        if comments & mine: return 'metadata', 'the channel lacks a coordinate, elevation or depth: left out by ObsPy'
         codes = sorted({f'{_blank(c.location_code)}.{c.code}' for s in _stations(inventory, station) for c in s})
         also = f'; known of the station: {", ".join(codes[:12])}' if codes else ''
-        return f'no StationXML knows this channel{also}'
+        return 'no response', f'no StationXML knows this channel{also}'
     def last(e): return str(e.end)[:10] if e.end else 'now'
     spans = '; '.join(f'{str(e.start)[:10]} to {last(e)}' for e in epochs)
-    return f'no epoch covers {start} to {end}; known: {spans}'
+    return 'no response', f'no epoch covers {start} to {end}; known: {spans}'

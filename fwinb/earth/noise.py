@@ -116,7 +116,8 @@ def _read_days():
     "Name, samples (counts, 1 Hz) and response to displacement of the recorded days"
     tr = obspy.read(_obspy_file('io', 'mseed', 'tests', 'data', 'CH.BALST..LH_two_channels')).select(channel='LHZ')[0]
     yield tr.id, tr.data.astype(float), _balst
-    with gzip.open(_obspy_file('signal', 'tests', 'data', 'KARC.LHZ.SAC.asc.gz')) as file: x = np.loadtxt(file, encoding='utf-8')
+    packed = _obspy_file('signal', 'tests', 'data', 'KARC.LHZ.SAC.asc.gz')
+    with gzip.open(packed) as file: x = np.loadtxt(file, encoding='utf-8')
     karc = obspy.Trace(x)
     attach_paz(karc, str(_obspy_file('signal', 'tests', 'data', 'SAC_PZs_KARC_BHZ')))
     yield 'KARC', x, lambda f: paz_response(karc.stats.paz, f)

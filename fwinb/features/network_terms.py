@@ -144,6 +144,7 @@ def event_order(
     "Rank of each event in time"
     return np.unique(np.asarray(event, str) if time is None else np.asarray(time), return_inverse=True)[1]
 
+# %% ../../nbs/features/02_network_terms.ipynb #cc2213d8
 def running_median(
     y:np.ndarray,    # (n, k) values; NaN is ignored
     station,         # (n,) names

@@ -529,7 +529,8 @@ def plot_right(
 # %% ../../nbs/inspection/00_disagreements.ipynb #aca1c135
 def _annotation_title(pair, row, by):
     "Three lines: the pair; the classes of misfit and network; the annotator's"
-    if by == 'annotation': said = f'{literal_text(pair.attrs.get("annotator") or "a person")}: {ROMAN[int(row.annotation)]}'
+    who = literal_text(pair.attrs.get('annotator') or 'a person')
+    if by == 'annotation': said = f'{who}: {ROMAN[int(row.annotation)]}'
     else: said = _truth_text(pair, ' ({})')
     network = f'{ROMAN[row.predicted]} ({100*row.p_predicted:.0f} %)'
     name = literal_text(pair_title(pair.drop_vars('grade')))

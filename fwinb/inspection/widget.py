@@ -85,7 +85,8 @@ def classes_text(
     "What the classes of misfit and network are, by the attributes of the pairs"
     said, edges = [], pairs.attrs.get('misfit_thresholds')
     if 'grade' in pairs: said.append(f'Classes of the misfit: {class_words(edges) if edges else "limits not known"}.')
-    if 'predicted' in pairs: said.append(f"Classes of the network: {pairs.attrs.get('predicted_classes', 'not known')}.")
+    network = pairs.attrs.get('predicted_classes', 'not known')
+    if 'predicted' in pairs: said.append(f'Classes of the network: {network}.')
     return ' '.join(said)
 
 class Inspection:

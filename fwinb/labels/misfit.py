@@ -442,8 +442,8 @@ def check_band(
     words, half = band_words(band), np.diff(freqs)[[0, -1]]/2 if len(freqs) > 1 else np.zeros(2)
     low, high = freqs[0] - half[0], freqs[-1] + half[1]                      # borders of the cells
     if low > band[1]*(1+1e-6) or high < band[2]*(1-1e-6):
-        raise ValueError(f'the pairs are in the band of {words}, but the misfit compares {1/high:.3g} to {1/low:.3g} s: '
-                         'give it a grid of this band, or make the pairs in another one')
+        raise ValueError(f'the pairs are in the band of {words}, but the misfit compares {1/high:.3g} to '
+                         f'{1/low:.3g} s: give it a grid of this band, or make the pairs in another one')
 
 # %% ../../nbs/labels/02_misfit.ipynb #98831927
 def _settings(recipe, max_lag):

@@ -106,7 +106,8 @@ def fill_network(
         raise ValueError(f"{path}: 'architecture' and 'arguments' describe no network: {e}") from e
     for name in sorted({*expected, *tensors}):
         a, b = (tuple(x[name].shape) if name in x else 'missing' for x in (expected, tensors))
-        if a != b: raise ValueError(f'{path}: the weight {name!r} is {b} in the file and {a} in the network of the card')
+        if a == b: continue
+        raise ValueError(f'{path}: the weight {name!r} is {b} in the file and {a} in the network of the card')
     net = build()
     net.load_state_dict(tensors)
     return net.eval()

@@ -128,7 +128,8 @@ def _check_card(card, path):
     for name, ends in limits.items():
         need(f'limits.{name}', name in PAIR_FEATURES and _numbers(ends, 2), ends, 'the range of a feature')
     edges = card.get('thresholds', list(PAPER_THRESHOLDS))
-    need('thresholds', _numbers(edges, 3) and 0 < edges[0] < edges[1] < edges[2] < np.inf, edges, 'three rising numbers')
+    rising = _numbers(edges, 3) and 0 < edges[0] < edges[1] < edges[2] < np.inf
+    need('thresholds', rising, edges, 'three rising numbers')
     band = card.get('band_hz', list(BAND))
     need('band_hz', _numbers(band, 4) and 0 <= band[0] and band[3] < np.inf, band, 'four rising corners')
     for key in ('temperature', 'platt', 'accept_from', 'refuse_below'):

@@ -86,7 +86,9 @@ SCHEMA |= dict(
     phase_misfit=Variable(
         _P, 'f', '', 0, None, '04_misfit', 'chi_p, in radians unless the attributes say otherwise'),
     misfit=Variable(_P, 'f', '', 0, None, '04_misfit', 'chi_e + chi_p'),
-    grade=Variable(_P, 'i', '', 0, 4, '04_misfit', 'Class I to IV of the misfit as 1 to 4, by `misfit_thresholds`; 0: cannot be graded'),
+    grade=Variable(
+        _P, 'i', '', 0, 4, '04_misfit',
+        'Class I to IV of the misfit as 1 to 4, by `misfit_thresholds`; 0: cannot be graded'),
     lag=Variable(
         _P, 'f', 's', -RECORD_LENGTH, RECORD_LENGTH, '04_misfit',
         'delay of the observation against the synthetic at their best correlation'),
@@ -98,7 +100,8 @@ SCHEMA |= dict(
     split=Variable(_P, 'U', '', None, None, '05_resnet', "'train', 'valid' or 'test'"),
     probability=Variable(
         ('pair','category'), 'f', '', 0, 1, '06_select', 'of each class, given the two traces'),
-    predicted=Variable(_P, 'i', '', 0, 4, '06_select', 'most probable class, of those in `predicted_classes`; 0: cannot say'),
+    predicted=Variable(
+        _P, 'i', '', 0, 4, '06_select', 'most probable class, of those in `predicted_classes`; 0: cannot say'),
     usable_probability=Variable(
         _P, 'f', '', 0, 1, '06_select', 'of being usable to an inversion, calibrated; NaN: cannot say'),
     decision=Variable(_P, 'U', '', None, None, '06_select', "'accept', 'refuse' or 'cannot say'"),

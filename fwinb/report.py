@@ -7,8 +7,8 @@ __all__ = ['ENGINES', 'OTHERS', 'CHECKS', 'STYLE', 'TITLE', 'PAGE', 'PACKAGES', 
            'load_preset', 'read_preset', 'preset_path', 'imported_modules', 'shipped_files', 'stage_inputs',
            'stage_key', 'Digests', 'engines', 'output_list', 'finished', 'is_fresh', 'is_test', 'are_tests',
            'without_tests', 'StageFailed', 'run_stage', 'last_words', 'run_report', 'abridge', 'has_image',
-           'summary_cells', 'without_bars', 'math_as_html', 'cells_as_html', 'without_links', 'write_report',
-           'software_versions']
+           'summary_cells', 'without_bars', 'math_as_html', 'cells_as_html', 'without_links', 'near_links',
+           'write_report', 'software_versions']
 
 # %% ../nbs/commands/01_report.ipynb #e2ca47b6
 import ast, difflib, hashlib, html, json, os, platform, re, shutil, subprocess, sys, tempfile, time
@@ -17,6 +17,7 @@ from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 import yaml
 
@@ -606,6 +607,14 @@ def without_links(
     "Links to notebooks, which do not lie beside the page, as plain text"
     return re.sub(r'\[([^\]]+)\]\([^)\s]+\.ipynb[^)]*\)', r'\1', text)
 
+def near_links(
+    page:str,  # HTML
+    out,       # folder of the run
+    back='',   # from the page to that folder, such as '../'
+)->str:
+    "Links to files of the run, which notebooks write with their full path, relative to the page"
+    return page.replace(f'href="{quote(Path(out).resolve().as_posix())}/', f'href="{back}')
+
 # %% ../nbs/commands/01_report.ipynb #b280047e
 def _section(stage, out, brief):
     "The abridged notebook of a stage as HTML, under the stage's name"
@@ -620,8 +629,11 @@ def _full_page(stage, out):
     from nbconvert import HTMLExporter
     path = _code_page(stage, out)
     if path.is_file() and path.stat().st_mtime >= path.with_suffix('.ipynb').stat().st_mtime: return
-    page = HTMLExporter().from_notebook_node(_executed(stage, out), dict(metadata=dict(name=stage.name)))[0]
-    with atomic_path(path) as tmp: tmp.write_text(page, encoding='utf-8')
+    nb = _executed(stage, out)
+    for cell in nb.cells:
+        if cell.cell_type == 'markdown': cell.source = without_links(cell.source)
+    page = HTMLExporter().from_notebook_node(nb, dict(metadata=dict(name=stage.name)))[0]
+    with atomic_path(path) as tmp: tmp.write_text(near_links(page, out, '../'), encoding='utf-8')
 
 # %% ../nbs/commands/01_report.ipynb #a17bb49d
 STYLE = """
@@ -632,6 +644,7 @@ td,th {padding:.25rem .6rem; border-bottom:1px solid #ddd; text-align:left!impor
 pre {white-space:pre-wrap; font-size:.85em}  a.anchor-link {display:none}
 p.stage {font-size:.8em; color:#666}  section {border-top:1px solid #ccc; margin-top:3rem; padding-top:1rem}
 blockquote {margin:0; padding-left:1rem; border-left:3px solid #bbb; color:#555}
+body.wide {max-width:84rem}  .wide .jp-OutputArea {overflow-x:visible}
 .jp-RenderedHTMLCommon,.jp-Cell {margin:.4rem 0}  .jp-OutputArea,.jp-RenderedHTML {overflow-x:auto}
 """
 
@@ -639,7 +652,7 @@ TITLE = 'Which seismograms may enter the inversion?'
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title} fwinb report: {preset}</title><style>{style}</style></head><body>
+<title>{title} fwinb report: {preset}</title><style>{style}</style></head><body class="{kind}">
 <h1>{title}</h1>
 {glance}
 <h2>The run</h2>
@@ -686,18 +699,19 @@ def _page(out, preset, spec, rows):
     versions, shown = software_versions(), [s for s, _, _ in rows if not s.missing]
     notebooks = [s.notebook for s in shown]
     sections = enumerate(shown) if spec.get('sections', True) else ()
-    return PAGE.format(
-        style=STYLE, preset=html.escape(preset), title=html.escape(spec.get('title') or TITLE),
+    page = PAGE.format(
+        style=STYLE, kind='' if spec.get('sections', True) else 'wide',
+        preset=html.escape(preset), title=html.escape(spec.get('title') or TITLE),
         made=html.escape(f"fwinb {versions['fwinb']}, commit {versions['commit']}, Python {versions['python']}"),
         glance=''.join(cells_as_html(summary_cells(_executed(s, out))) for s in shown),
-        table=''.join(_table_row(*row) for row in rows),
+        table=''.join(_table_row(*row, spec.get('sections', True)) for row in rows),
         body=''.join(_section(s, out, brief=s.notebook in notebooks[:i]) for i, s in sections))
+    return near_links(page, out)
 
-def _table_row(stage, status, record):
+def _table_row(stage, status, record, sections=True):
     "A row of the table of stages"
-    link = stage.name
-    if not stage.missing:
-        link = f'<a href="#{stage.name}">{stage.name}</a> (<a href="notebooks/{stage.name}.html">with code</a>)'
+    link = f'<a href="#{stage.name}">{stage.name}</a>' if sections and not stage.missing else stage.name
+    if not stage.missing: link += f' (<a href="notebooks/{stage.name}.html">with code</a>)'
     cells = link, html.escape(status), record.get('seconds', ''), html.escape(record.get('said', ''))
     return '<tr>' + ''.join(f'<td>{c}</td>' for c in cells) + '</tr>'
 

@@ -95,7 +95,7 @@ ROOMS = dict(
     features=['pairs', 'data', 'earth', 'labels'], models=['pairs', 'data', 'earth', 'labels', 'features'],
     inspection=['pairs', 'data', 'earth', 'labels', 'features', 'models'],
     inversion=['pairs', 'data', 'earth', 'labels', 'features', 'models', 'inspection'])
-TOP = {'select', 'report', 'figures', 'commands'}
+TOP = {'select', 'report', 'overview', 'figures', 'commands'}
 
 def modules(root):
     "Dotted name -> syntax tree of every module"

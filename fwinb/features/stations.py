@@ -9,6 +9,7 @@ __all__ = ['SHARP', 'FACTS', 'APART', 'ALIKE', 'SIDE', 'RECORDS', 'CLEAR', 'MARG
            'plot_history', 'station_state', 'plot_stations']
 
 # %% ../../nbs/features/03_stations.ipynb #15f7da76
+from functools import partial
 from pathlib import Path
 
 import numpy as np, pandas as pd
@@ -16,12 +17,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from obspy import Stream, UTCDateTime
 from scipy.stats import binom
 
-from ..data.archive import index_archive
+from ..data.archive import index_archive, near_records, read_near, sensor_of
 from ..data.events import Rejected, centroid
-from ..data.files import read_records
-from ..data.instruments import displacement_response, find_instrument, is_vertical
-from ..data.preprocess import DEAD, signal_to_noise
-from ..data.records import FLAT, MARGIN, check_counts, contiguous, pieces, window_of
+from ..data.instruments import GroundMotion, displacement_response, find_instrument, is_vertical
+from ..data.preprocess import DEAD, LATE, signal_to_noise
+from ..data.records import FLAT, MARGIN, PAD, check_counts, contiguous, pieces, window_of
 from .network_terms import event_order, event_station_terms
 from ..labels.correlation import amplitude_ratio, cross_correlation, trace_faults
 from ..pairs.plot import draw_coast, literal_text
@@ -90,13 +90,18 @@ def _rejection(check, *args):
 def displacement_of(
     record,               # obspy Stream or Trace of one vertical channel: raw counts
     zero:UTCDateTime,     # origin time
-    inventory,            # obspy Inventory
+    inventory,            # obspy Inventory, or a function of the record's rate (Hz) that returns its `Instrument`
     band=BAND,            # corners of the cosine taper, Hz
     margin=MARGIN,        # s required before the origin and after the window
+    late:float=0.,        # s after the origin at which a record of ground motion may begin
 )->tuple:                 # (1024,) displacement, m, up; signal-to-noise ratio; `Instrument`
     "Ground displacement in the band on the time axis of a pair, or `Rejected`"
-    tr = contiguous(record, zero, margin)
-    sensor = find_instrument(inventory, tr.id, *window_of(zero, margin))
+    tr = contiguous(record, zero, margin, late or None)
+    find = inventory if callable(inventory) else partial(find_instrument, inventory, tr.id, *window_of(zero, margin))
+    sensor = find(rate=tr.stats.sampling_rate)
+    tr = tr.slice(sensor.since, sensor.until)      # around them another response holds
+    if isinstance(sensor.response, GroundMotion) and np.isnan(sensor.response.per_metre):
+        raise Rejected('unit', 'ground motion, in m or nm', tr.id)
     start, dt = tr.stats.starttime - zero, tr.stats.delta
     def respond(f): return displacement_response(sensor.response, f, tr.id)
     if .5/dt < band[3]: raise Rejected('too coarse', f'a sample every {dt:g} s', tr.id)
@@ -111,16 +116,17 @@ FACTS = (    # keys of `check_record`
 def check_record(
     record,               # obspy Stream or Trace of one channel: raw counts
     zero:UTCDateTime,     # origin time
-    inventory=None,       # obspy Inventory; None: no ground motion
+    inventory=None,       # as for `displacement_of`; None: no ground motion
     band=BAND,            # corners of the cosine taper, Hz
     margin=MARGIN,        # s before the origin and after the window to check
     sharp:float=SHARP,    # sharpness of a glitch
+    late:float=0.,        # as for `displacement_of`
 )->dict:                  # `FACTS`; s, m, degrees; `sharp_s` is s after the origin
     "Facts of one raw record around an event, whatever is wrong with it"
-    return _look(record, zero, inventory, band, margin, sharp)[0]
+    return _look(record, zero, inventory, band, margin, sharp, late)[0]
 
 # %% ../../nbs/features/03_stations.ipynb #cf342e11
-def _look(record, zero, inventory, band, margin, sharp):
+def _look(record, zero, inventory, band, margin, sharp, late=0.):
     "Facts, and the displacement if there is one"
     st, (start, end) = Stream([record]) if hasattr(record, 'stats') else record, window_of(zero, margin)
     facts, remarks, u = dict.fromkeys(FACTS, np.nan) | dict(dead=False, flat_tops=0), [], None
@@ -130,7 +136,7 @@ def _look(record, zero, inventory, band, margin, sharp):
     remarks, at = remarks + counts.pop('remarks'), counts.pop('sharp_at')
     facts |= _time_facts(st, parts, start, end) | counts
     facts |= dict(rate_hz=st[0].stats.sampling_rate, sharp_s=np.nan if at is None else at - zero)
-    try: u, about = _ground(st, zero, inventory, band, margin); facts |= about
+    try: u, about = _ground(st, zero, inventory, band, margin, late); facts |= about
     except Rejected as e: remarks.append(f'{e.reason}: {e.detail}')
     filled = any(r.startswith('gap: the value') for r in remarks)
     facts |= dict(gap=bool(facts['gap_s'] > 0 or filled), clipped=facts['flat_tops'] > 0)
@@ -142,10 +148,10 @@ def _look(record, zero, inventory, band, margin, sharp):
     return facts | dict(glitch=glitch, remark='; '.join(dict.fromkeys(remarks))), u
 
 # %% ../../nbs/features/03_stations.ipynb #838ebadf
-def _ground(record, zero, inventory, band, margin):
+def _ground(record, zero, inventory, band, margin, late):
     "Displacement (None: no metadata asked for), and facts of the ground"
     if inventory is None: return None, {}
-    u, snr, sensor = displacement_of(record, zero, inventory, band, margin)
+    u, snr, sensor = displacement_of(record, zero, inventory, band, margin, late)
     rms = float(np.sqrt(np.mean(u**2)))
     return u, dict(snr=snr, rms_m=rms, noise_m=rms/snr, latitude=sensor.latitude, longitude=sensor.longitude)
 
@@ -180,40 +186,41 @@ def check_records(
     band=BAND,            # corners of the cosine taper, Hz
     margin=MARGIN,        # s before the origin and after the window to check
     sharp:float=SHARP,    # sharpness of a glitch
+    archive=None,         # of `index_archive`; None: the folder is indexed here
 )->pd.DataFrame:          # a row per event and vertical channel, and one per file that cannot be read: `RECORDS`
     "Facts and defects of every raw record of a folder"
-    folder = Path(folder)
-    if not folder.is_dir(): raise FileNotFoundError(f'there is no folder {folder}')
-    _, records, inventory, events, bad, _ = index_archive(folder)
-    records = records[[is_vertical(s) for s in records.station]]
-    rows = [dict(event='', station='', remark=f'{e.reason}: {e.detail}', file=_name(path, folder)) for path, e in bad]
-    for name, event in events:
+    if archive is None and not Path(folder).is_dir(): raise FileNotFoundError(f'there is no folder {folder}')
+    archive = index_archive(folder) if archive is None else archive
+    vertical = [is_vertical(s) or bool(u) and s[-1:] == 'Z' for s, u in archive.records[['station', 'unit']].values]
+    records = archive.records[np.array(vertical, bool)]
+    rows = [dict(event='', station='', remark=f'{e.reason}: {e.detail}', file=_name(path, archive.top))
+            for path, e in archive.bad]
+    for name, event in archive.events:
         try: zero = centroid(event)[0].time
         except Rejected as e:
             rows.append(dict(event=name, station='', remark=f'{e.reason}: {e.detail}', file=''))
             continue
-        near = records[(records.start < (zero+RECORD_LENGTH).timestamp) & (records.end > zero.timestamp)]
+        near = near_records(records, zero)
         for _, group in near.groupby([s.rsplit('.', 2)[0] for s in near.station]):
-            found = _check_vault(group, zero, inventory, folder, (band, margin, sharp))
+            found = _check_vault(group, zero, archive, (band, margin, sharp))
             rows += [dict(event=name, time=str(zero)) | r for r in found]
     return pd.DataFrame(rows, columns=RECORDS)
 
 def _name(path, folder): return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 # %% ../../nbs/features/03_stations.ipynb #1b7d0cb6
-def _check_vault(group, zero, inventory, folder, settings):
+def _check_vault(group, zero, archive, settings):
     "Rows of all vertical channels of one station and event"
-    st, unread, rows, ground = Stream(), {}, [], {}
-    for path in dict.fromkeys(group.path):
-        try: st += read_records(path)[0]
-        except Rejected as e: unread[path] = f'{e.reason}: {e.detail}'    # the header can be read, the samples cannot
+    st, unread = read_near(group, zero - PAD, zero + RECORD_LENGTH + PAD, zero)
+    rows, ground = [], {}
     for station, files in group.groupby('station').path:
-        traces = Stream([tr for tr in st if tr.id == station])
-        said = [unread[p] for p in dict.fromkeys(files) if p in unread]
-        facts, u = _look(traces, zero, inventory, *settings) if traces else ({}, None)
+        unit, e = group.unit[group.station == station].iloc[0], unread.get(station)
+        said = [f'{e.reason}: {e.detail}'] if e else []           # the header can be read, the samples cannot
+        sensor, late = partial(sensor_of, station, archive, zero, unit=unit), LATE if archive.units or unit else 0.
+        facts, u = _look(st[station], zero, sensor, *settings, late) if station in st else ({}, None)
         if u is not None and not (facts['dead'] or facts['clipped'] or facts['gap']): ground[station] = u
         remark = '; '.join([*said, *filter(None, [facts.get('remark', '')])])
-        names = '; '.join(_name(p, folder) for p in dict.fromkeys(files))
+        names = '; '.join(_name(p, archive.top) for p in dict.fromkeys(files))
         rows.append(dict(station=station) | facts | dict(remark=remark, file=names))
     for row in rows:
         if row['station'] in ground: row |= _beside(row, ground)
@@ -514,4 +521,5 @@ def _name_suspect(ax, lon, lat, station, words):
     side = dict(xytext=(-6, 5), ha='right') if lon > 90 else dict(xytext=(6, 5), ha='left')
     box = dict(fc='w', ec='none', alpha=.75, pad=.6)
     name = '.'.join(station.split('.')[:2])
-    ax.annotate(literal_text(f'{name}: {first}'), (lon, lat), textcoords='offset points', fontsize=6.5, zorder=5, bbox=box, **side)
+    look = dict(textcoords='offset points', fontsize=6.5, zorder=5, bbox=box)
+    ax.annotate(literal_text(f'{name}: {first}'), (lon, lat), **look, **side)

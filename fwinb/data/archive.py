@@ -354,7 +354,8 @@ def index_archive(
         if not p.exists(): raise FileNotFoundError(f'there is no folder or file {p}')
     if units: ground_motion(units)               # an unknown unit is refused before the work
     same = bool(syn) and Path(syn).resolve() == obs.resolve()
-    apart = [Path(syn)] if syn and not same else []
+    both = same or bool(syn) and Path(syn).is_file() and is_asdf(syn)       # ASDF may hold records, too
+    apart = [Path(syn)] if syn and not both else []
     left_out = [obs/'synt', *apart, *map(Path, skip)]
     found = index_observed(obs, left_out)
     places = found.places | dict(_named(stations, read_places, 'places of stations'))
@@ -574,7 +575,8 @@ def _finder(event, source, near, archive, compute):
     "Function from a channel to its synthetic, read or computed"
     if archive.synthetics is not None:
         held, times = archive.synthetics, archive.times
-        return lambda station: load_synthetic(held.get(station_code(station), []), source, times)
+        own = set(near[['path', 'station', 'tag']].itertuples(index=False, name=None))    # no record is its own synthetic
+        return lambda station: load_synthetic(held.get(station_code(station), []), source, times, own)
     if compute is None: raise Rejected('no synthetic', 'the archive holds no synthetics')
     places = recorded_places(near, archive, source.time)
     computed = compute(event, places) if places else {}

@@ -177,7 +177,7 @@ def rank_origins(
     own, others = None, set()
     for m in event.focal_mechanisms:
         if m is mechanism: own = _id(m.moment_tensor.derived_origin_id)
-        elif m.moment_tensor is not None: others.add(_id(m.moment_tensor.derived_origin_id))
+        elif None not in (mechanism, m.moment_tensor): others.add(_id(m.moment_tensor.derived_origin_id))
     every = _preferred_first(event.origins, event.preferred_origin_id)
     kinds = [origin_kind(o) for o in every]
     names = [_id(o.resource_id) for o in every]
@@ -366,20 +366,20 @@ def _size_fault(mw, stated, m0):
         large = 'dyne cm taken for N m' if mw > unit[0][1] else 'N m taken for dyne cm'
         hint = f': 1e7 times too {"large" if mw > unit[0][1] else "small"}, {large}?'
     if not MW[0] <= mw <= MW[1]:
-        said = f'; {unit[0][0]} is {unit[0][1]:g}' if unit else ''
+        said = f'; stated {unit[0][0]} is {unit[0][1]:g}' if unit else ''
         if not unit and MW[0] <= mw-UNIT <= MW[1]: hint = f': {mw-UNIT:.2f} if it is in dyne cm'
         return f'Mw of the tensor is {mw:.2f}, outside {MW[0]:g} .. {MW[1]:g}{said}{hint}'
     agrees = any(abs(mw-v) <= SAME_MW for _, v in moment)
     far = [(k, v) for k, v in moment if abs(mw-v) >= OTHER_MW and not agrees]
     far += [x for x in other if x in unit and not any(abs(mw-v) < SATURATED for _, v in other)]
-    if not moment and MW[0] <= m0 <= MW[1] and abs(mw-m0) >= OTHER_MW: far.append(('Mw of its scalar moment', m0))
-    return f'Mw of the tensor is {mw:.2f}, {far[0][0]} is {far[0][1]:.4g}{hint}' if far else ''
+    if not moment and MW[0] <= m0 <= MW[1] and abs(mw-m0) >= OTHER_MW: far.append(('Mw of the scalar moment', m0))
+    return f'Mw of the tensor is {mw:.2f}, stated {far[0][0]} is {far[0][1]:.4g}{hint}' if far else ''
 
 # %% ../../nbs/data/00_events.ipynb #14c55852
 def _size_remarks(mw, stated, m0):
     "Other statements about the size of an earthquake that do not agree with its tensor"
     apart = [(abs(mw-v), k, v) for k, v, is_mw in stated if abs(mw-v) > (SAME_MW if is_mw else SATURATED)]
-    remarks = [f'Mw of the tensor is {mw:.2f}, {k} is {v:g}' for _, k, v in sorted(apart, reverse=True)[:1]]
+    remarks = [f'Mw of the tensor is {mw:.2f}, stated {k} is {v:g}' for _, k, v in sorted(apart, reverse=True)[:1]]
     if np.isfinite(m0) and abs(m0-mw) > 2/3*np.log10(SAME_M0):
         remarks.append(f'scalar moment is {10**(1.5*(m0-mw)):.3g} times that of the tensor, which is used')
     return remarks
@@ -702,7 +702,8 @@ def _settled(group, blocks, events):
 
 def _same_reading(event, block):
     o = _block_of(event)
-    return o is not None and block.began is not None and abs(o.began - block.began) < .005 and not block.remark
+    if o is None or block.began is None or None in block.place or block.remark: return False
+    return abs(o.began - block.began) < .005 and np.allclose(o.place, block.place, atol=1e-6)
 
 # %% ../../nbs/data/00_events.ipynb #afcb220d
 class SubSource(NamedTuple):
@@ -767,7 +768,7 @@ def _difference(a, b):
     sizes = [x.source.magnitude if x.source else np.nan for x in (a, b)]
     rupture = b.source is None and origin_kind(b.origin) != 'centroid'
     moment = float(scalar_moment(a.source.tensor)) if a.source else 1e19
-    words = describe_shift(*_apart(a.origin, b.origin))*(_excess(a.origin, b.origin, moment, rupture) > 1)
+    words = describe_shift(*_apart(a.origin, b.origin))*bool(_excess(a.origin, b.origin, moment, rupture) > 1)
     more = [f'Mw {sizes[1]:.2f}, here {sizes[0]:.2f}']*bool(abs(sizes[1]-sizes[0]) > SAME_MW)
     if a.source and b.source and (s := _alike(a.source.tensor, b.source.tensor)) < SAME_TENSOR:
         more.append(f'similarity of the tensors {s:.2f}')

@@ -19,6 +19,7 @@ from fwinb.models.pretrained import classify, decide, describe, limits_for, load
 from fwinb.models.selector import calibrate
 from fwinb.models.train import choose_device, index_loaders
 from fwinb.pairs.bootstrap import bootstrap_events, events_note
+from fwinb.pairs.plot import pair_title
 from fwinb.pairs.schema import as_variable, check_pairs
 from fwinb.pairs.signal import BAND
 from fwinb.pairs.store import open_pairs, save_pairs
@@ -337,7 +338,7 @@ def test_one_large_event_widens():
     rng = np.random.default_rng(0)
     sums, sizes = np.bincount(event, x), np.array(size)
     w = rng.multinomial(5, np.ones(5)/5, 1000)
-    assert ends[1] - ends[0] > 2*student.ppf(.975, 4)*np.sqrt(5/4)*(w@sums/(w@sizes)).std()     # more than for four degrees of freedom
+    assert ends[1] - ends[0] > 3*2*student.ppf(.975, 4)*np.sqrt(5/4)*(w@sums/(w@sizes)).std()   # one degree of freedom, not four: 4.6 times
 
 @pytest.mark.parametrize('n', [1, 2, 3, 12])
 def test_tables_of_few_events(n):
@@ -426,3 +427,7 @@ def test_bands_of_today(simulated, tmp_path):
     wide, model = some.assign_attrs(band_hz=list(BANDS['wide'])), load_model()
     predict(wide, model._replace(card=dict(model.card, band_hz=list(BANDS['wide']))))
     with pytest.raises(ValueError, match='four rising corners'): predict(some.assign_attrs(band_hz=[.1, .01]))
+
+def test_title_without_magnitude(simulated):
+    pair = simulated.isel(pair=0)
+    assert pair_title(pair.assign(event_magnitude=np.nan)).endswith('km   Mw not known') and f'Mw {pair.event_magnitude.item():.1f}' in pair_title(pair)

@@ -36,3 +36,5 @@ env/bin/python -c 'from importlib.util import find_spec as f; assert not f("dask
 env/bin/fwinb-report quick --out quick
 test -s quick/report.html
 echo "quick/report.html: $(wc -c < quick/report.html) bytes"
+env/bin/fwinb-report data --data records --out mine
+test -s mine/report.html && cmp selection.csv mine/data/selection.csv

@@ -2221,6 +2221,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'fwinb.report._fill': ('commands/report.html#_fill', 'fwinb/report.py'),
                               'fwinb.report._full_page': ('commands/report.html#_full_page', 'fwinb/report.py'),
                               'fwinb.report._imported_names': ('commands/report.html#_imported_names', 'fwinb/report.py'),
+                              'fwinb.report._inline_figures': ('commands/report.html#_inline_figures', 'fwinb/report.py'),
                               'fwinb.report._moved': ('commands/report.html#_moved', 'fwinb/report.py'),
                               'fwinb.report._names': ('commands/report.html#_names', 'fwinb/report.py'),
                               'fwinb.report._only_tests': ('commands/report.html#_only_tests', 'fwinb/report.py'),

@@ -605,3 +605,41 @@ def test_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr(files, 'LARGEST', 20_000)
     for read in (files.read_events, files.read_stations):
         with pytest.raises(Rejected, match='0 MB of text or XML, more than 0: divide it'): read(tmp_path/'a.xml')
+
+@pytest.mark.parametrize('kind', ['bomb', 'endless', 'announced', 'sound'])
+def test_server(kind, monkeypatch):
+    "0.06 MB that unpack to 60 MB, an answer without an end, one that announces 9 GB: refused, with the limit in the message"
+    import gzip, threading, tracemalloc
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+    from urllib.request import build_opener
+    from fwinb.data import fdsn
+    monkeypatch.setattr(fdsn, 'LARGEST', 20_000_000)
+    bomb, sound = gzip.compress(bytes(BIG)), gzip.compress(b'<xml/>'*1000)
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *args): pass
+        def do_GET(self):
+            self.send_response(200)
+            if kind in ('bomb', 'sound'):
+                body = bomb if kind == 'bomb' else sound
+                self.send_header('Content-Encoding', 'gzip')
+                self.send_header('Content-Length', str(len(body)))
+            elif kind == 'announced': self.send_header('Content-Length', str(9*10**9))
+            self.end_headers()
+            try:
+                if kind in ('bomb', 'sound'): self.wfile.write(body)
+                elif kind == 'endless':
+                    for _ in range(10_000): self.wfile.write(bytes(100_000))
+            except OSError: pass
+    server = HTTPServer(('127.0.0.1', 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    tracemalloc.start()
+    def ask(): return fdsn.ask_once(build_opener(), f'http://127.0.0.1:{server.server_port}/', timeout=10.)
+    try:
+        if kind == 'sound': assert ask() == (200, b'<xml/>'*1000)
+        else:
+            with pytest.raises(fdsn.GaveUp, match='MB'): ask()
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()
+        server.shutdown()
+        server.server_close()

@@ -575,7 +575,7 @@ def _finder(event, source, near, archive, compute):
     "Function from a channel to its synthetic, read or computed"
     if archive.synthetics is not None:
         held, times = archive.synthetics, archive.times
-        own = set(near[['path', 'station', 'tag']].itertuples(index=False, name=None))    # no record is its own synthetic
+        own = set(zip(near.path, near.station, near.tag))            # no record is its own synthetic
         return lambda station: load_synthetic(held.get(station_code(station), []), source, times, own)
     if compute is None: raise Rejected('no synthetic', 'the archive holds no synthetics')
     places = recorded_places(near, archive, source.time)

@@ -161,7 +161,8 @@ def load_model(
     build = SelectorNet if architecture == 'SelectorNet' else partial(build_model, architecture)
     net = fill_network(lambda: build(**arguments), {k[4:]: v for k, v in tensors.items() if k[:4] == 'net.'}, path)
     shape = net.arguments['classes'], net.arguments.get('c_in', 2)
-    if shape != (len(CLASSES), 2): raise ValueError(f'{path}: classes and channels are {shape}, not {len(CLASSES)} and 2')
+    if shape != (len(CLASSES), 2):
+        raise ValueError(f'{path}: classes and channels are {shape}, not {len(CLASSES)} and 2')
     return Model(card['name'], card, net, _scale(tensors, net, path))
 
 def _scale(tensors, net, path):
@@ -254,7 +255,7 @@ def classify(
     table:pd.DataFrame, # of `describe`: all pairs of all events
     model:Model,
     time=None,          # (n,) origin times, for station histories; None: column `time`, else the order of event names
-)->pd.DataFrame:        # p_I to p_IV, usable: probabilities or NaN; predicted: 1 to 4, 0: cannot say; note: why, or a remark
+)->pd.DataFrame:        # p_I to p_IV, usable: probabilities or NaN; predicted: 1 to 4, 0: cannot say; note: a remark
     "Second pass: probabilities, from all rows together"
     if time is None and 'time' in table: time = table.time.values
     if time is not None: _check_times(time, len(table))

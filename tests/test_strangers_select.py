@@ -169,6 +169,12 @@ def test_chunk_of_a_store_that_cannot_be_read(tmp_path):
 def _crash(task, model):
     if task == 'bad': os.kill(os.getpid(), signal.SIGSEGV)
     return as_ledger([dict(event=task, status='kept', reason='ok')]), pd.DataFrame(dict(lag=[1.]))
+def _crash_once(task, model):
+    "As where memory was short while others ran"
+    if task != 'a' and not Path(task).exists():
+        Path(task).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return as_ledger([dict(event=task, status='kept', reason='ok')]), pd.DataFrame(dict(lag=[1.]))
 def _lost(task, text): return as_ledger([dict(event=task, status='dropped', reason='error', detail=text)])
 
 def test_event_that_kills_its_process(tmp_path):
@@ -177,6 +183,11 @@ def test_event_that_kills_its_process(tmp_path):
     results = run_plan(plan, load_model(), dict, 2, False, (), tmp_path/'parts', print)
     assert [r[0].status[0] for r in results] == ['kept', 'dropped', 'kept', 'kept'] and results[1][0].detail[0] == 'a worker process ended with status -11'
     assert [p.name for p in sorted((tmp_path/'parts').iterdir())] == ['000000.json', '000002.json', '000003.json']
+
+def test_event_whose_process_was_killed_once(tmp_path):
+    "It is tried again, alone"
+    plan = Plan(_crash_once, [str(tmp_path/'marker'), 'a'], _lost, [], [])
+    assert [r[0].status[0] for r in run_plan(plan, load_model(), dict, 2, False, (), None, print)] == ['kept', 'kept']
 
 def test_one_event_of_eleven(tmp_path):
     "An event of Mw 11.5 (dyne cm taken for N m) beside a good one"
@@ -414,6 +425,8 @@ def test_key_of_a_part(few):
     plan = Plan(_crash, ['a'], _lost, [], [few], ('x', ''))
     keys = {engine.digest_files(p.files, p.settings, 'card') for p in (plan, plan._replace(settings=('x', 'velocity')), plan._replace(settings=('', '')), plan._replace(files=[few/'obsd']))}
     assert len(keys) == 4
+    made = {engine.plan_archive(few, *more).settings for more in ((), (SYNT,), (None, (), (), (), (), 'velocity'))}
+    assert len(made) == 3
 
 @pytest.mark.xfail(reason='comes with data.files')
 def test_link_that_leads_nowhere(few, tmp_path):

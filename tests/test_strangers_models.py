@@ -14,7 +14,7 @@ from fwinb.labels.truth import baseline_table
 from fwinb.models import selector, train
 from fwinb.models.baselines import pair_tables
 from fwinb.models.inference import file_digest
-from fwinb.models.metrics import apply_platt, calibration_table, class_metrics, decision_table, recall_table_by
+from fwinb.models.metrics import apply_platt, calibration_table, class_metrics, decision_limits, decision_table, recall_table_by
 from fwinb.models.pretrained import classify, decide, describe, limits_for, load_model, predict
 from fwinb.models.selector import calibrate
 from fwinb.models.train import choose_device, index_loaders
@@ -431,3 +431,14 @@ def test_bands_of_today(simulated, tmp_path):
 def test_title_without_magnitude(simulated):
     pair = simulated.isel(pair=0)
     assert pair_title(pair.assign(event_magnitude=np.nan)).endswith('km   Mw not known') and f'Mw {pair.event_magnitude.item():.1f}' in pair_title(pair)
+
+@pytest.mark.parametrize('precision, npv, strict', [(.4, .95, 'refuse_below'), (.95, .6, 'accept_from'), (.4, .6, None)])
+def test_overlapping_limits(precision, npv, strict):
+    "A lax requirement on one side gives way to the strict one of the other; two lax ones meet at one half"
+    rng = np.random.default_rng(0)
+    p = rng.beta(.6, 1.2, 40_000)
+    u = rng.random(len(p)) < p
+    limits = decision_limits(p, u, precision, npv)
+    meet = getattr(decision_limits(p, u), strict) if strict else .5
+    assert limits == (meet, meet)
+    assert u[p >= meet].mean() >= precision and (~u[p < meet]).mean() >= npv

@@ -12,6 +12,7 @@ __all__ = ['ENGINES', 'OTHERS', 'CHECKS', 'STYLE', 'TITLE', 'PAGE', 'PACKAGES', 
 
 # %% ../nbs/commands/01_report.ipynb #e2ca47b6
 import ast, difflib, hashlib, html, json, os, platform, re, shutil, subprocess, sys, tempfile, time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -448,7 +449,7 @@ def _execute(stage, path, progress):
     import nbformat, papermill
     from traitlets.config import Config
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as tmp:        # private sockets instead of open ports
+    with tempfile.TemporaryDirectory() as tmp, _inline_figures():    # private sockets instead of open ports
         private = Config() if os.name == 'nt' else Config(KernelManager=dict(transport='ipc', ip=f'{tmp}/k'))
         source = Path(tmp)/stage.notebook.name
         source.write_text(nbformat.writes(without_tests(nbformat.read(stage.notebook, 4))), encoding='utf-8')
@@ -465,6 +466,16 @@ def _execute(stage, path, progress):
             raise StageFailed(f'{where}: {e.ename}: {e.evalue}\n  the traceback is in {path}') from e
         except Exception as e:
             raise StageFailed(f'stage {stage.name!r} could not be run to its end: {type(e).__name__}: {e}') from e
+
+@contextmanager
+def _inline_figures():
+    "Kernels that start in the block show figures in their notebook, also where MPLBACKEND says otherwise"
+    before = os.environ.get('MPLBACKEND')
+    os.environ['MPLBACKEND'] = 'module://matplotlib_inline.backend_inline'
+    try: yield
+    finally:
+        del os.environ['MPLBACKEND']
+        if before is not None: os.environ['MPLBACKEND'] = before
 
 # %% ../nbs/commands/01_report.ipynb #2a8058e3
 def last_words(

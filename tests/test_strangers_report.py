@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt, nbformat, numpy as np, obspy, pandas as pd, pyt
 
 from fwinb.overview import answer, answer_html, channel_table, channels_html, rows_html
 from fwinb.pairs.plot import literal_text, plot_pair, plot_pairs
-from fwinb.pairs.store import open_pairs, share_path
+from fwinb.pairs.store import open_pairs
 from fwinb.pairs.table import PAGE
 from fwinb.report import Digests, Stage, engines, is_fresh, load_preset, preset_path, run_report, stage_key, without_tests
 from small_world import PLACES, world

@@ -119,6 +119,7 @@ def origin_fault(
     "Why an origin is not a time and a place"
     without = [k for k in ('time', 'latitude', 'longitude', 'depth') if not is_known(getattr(origin, k))]
     if without: return f'without {", ".join(without)}'
+    if origin.evaluation_status == 'rejected': return 'an origin that its agency rejected'
     return time_fault(origin.time) or place_fault(origin.latitude, origin.longitude, origin.depth/1e3)
 
 # %% ../../nbs/data/00_events.ipynb #fc8e4771
@@ -143,6 +144,7 @@ def _components(mechanism):
     return [getattr(tensor, f'm_{k}', None) for k in ('rr','tt','pp','rt','rp','tp')]
 
 def _tensor_fault(mechanism):
+    if mechanism.evaluation_status == 'rejected': return 'rejected by its agency'
     m = _components(mechanism)
     if None in m: return 'no tensor' if m.count(None) == 6 else f'{m.count(None)} components missing'
     if not np.isfinite(m).all(): return 'components that are not numbers'
@@ -366,7 +368,7 @@ def _size_fault(mw, stated, m0):
         large = 'dyne cm taken for N m' if mw > unit[0][1] else 'N m taken for dyne cm'
         hint = f': 1e7 times too {"large" if mw > unit[0][1] else "small"}, {large}?'
     if not MW[0] <= mw <= MW[1]:
-        said = f'; stated {unit[0][0]} is {unit[0][1]:g}' if unit else ''
+        said = ''.join(f'; stated {k} is {v:g}' for k, v in [*unit, *moment, *other][:1])
         if not unit and MW[0] <= mw-UNIT <= MW[1]: hint = f': {mw-UNIT:.2f} if it is in dyne cm'
         return f'Mw of the tensor is {mw:.2f}, outside {MW[0]:g} .. {MW[1]:g}{said}{hint}'
     agrees = any(abs(mw-v) <= SAME_MW for _, v in moment)
@@ -485,6 +487,7 @@ def read_source(
     m, mw, fault, remarks = _sized(event, mechanism)
     if fault and tensor and mechanism is None: raise Rejected('no moment tensor', fault, name)
     wrong, dated = _name_fault(event, origin.time)
+    if event.event_type == 'not existing': wrong = 'the catalogue says that there was no such event'
     if wrong := origin_fault(origin) or wrong: raise Rejected('no origin', wrong, name)
     if fault and tensor: raise Rejected('no moment tensor', fault, name)
     if fault: m, mw, remarks = (np.nan,)*6, np.nan, [fault]*(mechanism is not None)
@@ -531,7 +534,7 @@ def is_cmtsolution(
     text:str, # beginning of a file
 )->bool:
     "Is it a CMTSOLUTION, whatever its first line looks like?"
-    lines = [line.strip().lower() for line in text[:2000].splitlines() if line.strip()]
+    lines = [line.strip().lower() for line in text[:4000].splitlines() if line.strip()]
     return len(lines) > 2 and lines[1].startswith('event name') and lines[2].startswith('time shift')
 
 def read_cmtsolution(
@@ -684,10 +687,10 @@ def settle_events(
     text:bytes=b'', # beginning of the file
 )->list:         # of obspy Events
     "Events of a file as one of its kind means them"
-    events, words = list(events), text.decode('utf-8', 'replace')
+    events = list(events)
     blocks = [_block_of(e) for e in events]
-    if is_cmtsolution(words):
-        try: told = read_cmtsolution(words)
+    if is_cmtsolution(text[:4000].decode('utf-8', 'replace')):
+        try: told = read_cmtsolution(text.decode('utf-8', 'replace'))
         except Rejected:
             if not events: raise
             told = []                                                 # cut off, or of another form that ObsPy knows
@@ -837,6 +840,8 @@ CHECKS = [
     Check('two origins of an event', f'{SAME_TIME:g} s, {SAME_PLACE:g} degrees, {SAME_DEPTH:g} km', 'remark'),
     Check('known hypocentre, and centroid', '3 half durations + 10 s later; .5 degrees + rupture length; 100 km',
           'remark'),
+    Check('evaluation status, event type', "not 'rejected', not 'not existing'",
+          "another origin or tensor; without one dropped, 'no origin' or 'no moment tensor'"),
     Check('depth in m, and another origin 1000 times as deep', '20 km', 'taken as km, remark'),
     Check('depth, and magnitude', f'{SHALLOW[0]:g} km from Mw {SHALLOW[1]:g}', "dropped, 'no origin'; smaller: remark"),
 ]

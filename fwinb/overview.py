@@ -400,7 +400,7 @@ def channel_table(
     count = pd.crosstab(own.station, own.decision).reindex(columns=list(DECISIONS), fill_value=0)
     count.columns = [NAMES[c] for c in count]
     why = own[own.decision != 'accept'].groupby('station').reason.agg(lambda r: ', '.join(r.value_counts().index[:3]))
-    middle = own.groupby('station')[['misfit', 'lag_s', 'dlnA']].median().add_prefix('median ')
+    middle = own[['misfit', 'lag_s', 'dlnA']].astype(float).groupby(own.station).median().add_prefix('median ')
     out = count.join(middle).assign(reasons=why.reindex(count.index).fillna(''))
     suspect = pd.Series('', index=count.index) if report is None else report.suspect.reindex(count.index).fillna('')
     out = out.assign(suspect=suspect, share=count.accepted/count.sum(axis=1), fault=suspect != '')

@@ -37,8 +37,15 @@ def clean_notebook(path):
             text = re.sub(r'\[([^\]]+)\]\((\.\./)*(index|inspector)\.ipynb\)', r'\1', text)     # no pages of their own
             text = re.sub(r'[ \n]*\$\$(.+?)\$\$[ \n]*', r'\n\n$$\1$$\n\n', text, flags=re.S)       # formulas in paragraphs of their own
         text = re.sub(r'\]\(([\w./]*)#([\w-]+)\)', lambda m: f']({m[1]}#{m[2].lower()})', text)      # anchors of Sphinx are in small letters
-        cells.append(dict(cell, source=text))
+        cells.append(dict(cell, source=text, **({'outputs': [without_run(o) for o in cell['outputs']]} if cell.get('outputs') else {})))
     return dict(nb, cells=cells)
+
+def without_run(output):
+    "An output whose links into the folder of a run are text: the site has no such folder"
+    html = output.get('data', {}).get('text/html')
+    if not html: return output
+    text = re.sub(r'<a [^>]*href="_artefacts/[^"]*"[^>]*>(.*?)</a>', r'\1', ''.join(html), flags=re.S)
+    return dict(output, data=output['data'] | {'text/html': text})
 
 def title_of(nb):
     "First heading of a notebook"

@@ -641,6 +641,7 @@ def _full_page(stage, out):
     path = _code_page(stage, out)
     if path.is_file() and path.stat().st_mtime >= path.with_suffix('.ipynb').stat().st_mtime: return
     nb = _executed(stage, out)
+    list(_captioned(nb))             # captions become alternative texts
     for cell in nb.cells:
         if cell.cell_type == 'markdown': cell.source = without_links(cell.source)
     page = HTMLExporter().from_notebook_node(nb, dict(metadata=dict(name=stage.name)))[0]

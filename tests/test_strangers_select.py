@@ -428,7 +428,6 @@ def test_key_of_a_part(few):
     made = {engine.plan_archive(few, *more).settings for more in ((), (SYNT,), (None, (), (), (), (), 'velocity'))}
     assert len(made) == 3
 
-@pytest.mark.xfail(reason='comes with data.files')
 def test_link_that_leads_nowhere(few, tmp_path):
     "As in a data set of git-annex whose content was not fetched: a row, and the others are decided"
     (few/'obsd/gone.mseed').symlink_to('nowhere')

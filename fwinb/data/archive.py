@@ -194,7 +194,7 @@ def read_headers(
     files = old.get('files', {}) if old.get('code') == _code_digest() else {}
     new = {}
     for p in paths:
-        stat = p.stat()
+        stat = p.stat() if p.exists() else p.lstat()             # a link that leads nowhere is a row, too
         mark, name = [stat.st_size, stat.st_mtime_ns], p.relative_to(top).as_posix()
         known = files.get(name)
         new[name] = known if known and known[0] == mark else [mark, *_look(p)]

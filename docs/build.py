@@ -160,7 +160,7 @@ def dead_links(site):
             if not to.is_file() or (fragment and to in pages and fragment not in pages[to].anchors): yield f'{page.relative_to(site)}: {link}'
 
 def main():
-    shutil.rmtree(SRC, ignore_errors=True)
+    for old in (SRC, SITE.parent): shutil.rmtree(old, ignore_errors=True)     # a page of an earlier build would hide a dead link
     SRC.mkdir(parents=True)
     skip = {'_artefacts', '.ipynb_checkpoints'}
     notebooks = [p for p in (ROOT/'nbs').rglob('*.ipynb') if not skip & set(p.parts) and p.stem not in ('index', 'inspector')]

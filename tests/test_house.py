@@ -207,3 +207,8 @@ def test_nothing_beside_the_clone(root):
     found = {p.relative_to(root).as_posix() for top in ('tests', 'nbs', 'fwinb', 'data', 'bench', 'docs') for kind in ('py', 'ipynb', 'yml')
              for p in (root/top).rglob(f'*.{kind}') if not {'_artefacts', '_build', '_src', '_share'} & set(p.parts) and beside.search(p.read_text(encoding='utf-8'))}
     assert found <= {'tests/vaults.py', 'tests/test_house.py'}
+
+def test_valid(notebook):
+    "A notebook is what its format says: JupyterLab and the build of the site complain of anything else"
+    nbformat = pytest.importorskip('nbformat')
+    nbformat.validate(nbformat.from_dict(read(notebook)))

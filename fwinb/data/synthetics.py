@@ -190,6 +190,7 @@ def is_asdf(
 )->bool:
     "Is a file ASDF by its ending or HDF5 by its first bytes?"
     if Path(path).suffix.lower() in ASDF: return True
+    if not Path(path).exists(): return False       # a link that leads nowhere
     with open(path, 'rb') as f: return f.read(8) == b'\x89HDF\r\n\x1a\n'
 
 @contextmanager

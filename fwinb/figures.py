@@ -21,7 +21,7 @@ from .labels.misfit import GRADE_COLORS
 from .labels.truth import STUDY_SUBSET, STUDY_TEST
 from .models.resnet import ResNet1d, count_weights, plot_architecture
 from .models.sensitivity import plot_by_epoch, plot_sensitivity
-from .pairs.plot import ROMAN, plot_pair
+from .pairs.plot import ROMAN, magnitude_words, plot_pair
 from .pairs.schema import check_pairs
 from .pairs.store import atomic_path
 
@@ -94,7 +94,7 @@ def _plot_label(ax, pair):
     plot_pair(pair, ax, labels=False)
     ax.tick_params(labelsize='small'); ax.yaxis.label.set_size('small')
     distance, depth, mw = pair.distance_deg.item(), pair.event_depth_km.item(), pair.event_magnitude.item()
-    where = f'{distance:.0f}°, {depth:.0f} km, Mw {mw:.1f}'
+    where = f'{distance:.0f}°, {depth:.0f} km, {magnitude_words(mw)}'
     ax.set_title(f'$\\chi$ = {pair.misfit.item():.2f}   {where}', fontsize='small')
 
 # %% ../nbs/10_figures.ipynb #4b9da36f

@@ -14,7 +14,7 @@ import numpy as np, pandas as pd
 from .correlation import amplitude_ratio, trace_faults
 from .misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds, regrade
 from ..pairs.bootstrap import bootstrap_events
-from ..pairs.plot import ROMAN, plot_pair
+from ..pairs.plot import ROMAN, magnitude_words, plot_pair
 from ..pairs.schema import RECORD_LENGTH, check_pairs
 from ..pairs.store import open_pairs
 
@@ -270,7 +270,7 @@ def _truth_title(pair):
     "Two lines: path, event and misfit, and the truth"
     km, mw = pair.event_depth_km.item(), pair.event_magnitude.item()
     defect = '' if pair.defect.item() == 'none' else ', ' + pair.defect.item().replace('_', ' ')
-    return (f'{pair.distance_deg.item():.0f}°, {km:.0f} km, Mw {mw:.1f}, misfit {pair.misfit.item():.2f}\n'
+    return (f'{pair.distance_deg.item():.0f}°, {km:.0f} km, {magnitude_words(mw)}, misfit {pair.misfit.item():.2f}\n'
             f'{"usable" if pair.usable else "not usable"}: linear error {pair.linear_error.item():.2f}{defect}')
 
 # %% ../../nbs/labels/03_truth.ipynb #b6fa0abe

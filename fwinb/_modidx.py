@@ -65,6 +65,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fwinb.data.archive.read_near': ('data/archive.html#read_near', 'fwinb/data/archive.py'),
                                     'fwinb.data.archive.read_places': ('data/archive.html#read_places', 'fwinb/data/archive.py'),
                                     'fwinb.data.archive.record_tag': ('data/archive.html#record_tag', 'fwinb/data/archive.py'),
+                                    'fwinb.data.archive.recorded_events': ('data/archive.html#recorded_events', 'fwinb/data/archive.py'),
                                     'fwinb.data.archive.recorded_places': ('data/archive.html#recorded_places', 'fwinb/data/archive.py'),
                                     'fwinb.data.archive.sensor_of': ('data/archive.html#sensor_of', 'fwinb/data/archive.py'),
                                     'fwinb.data.archive.station_code': ('data/archive.html#station_code', 'fwinb/data/archive.py'),

@@ -416,7 +416,7 @@ CONTENTS = {
         quakeml=b'<q:quakeml xmlns:q="x"/>', cmt=None, finite=None, ndk=NDK.encode(), bomb=b'<!DOCTYPE q [<!ENTITY a "b">]><quakeml/>',
         mentions=b'<?xml version="1.0"?><quakeml><text>FDSNStationXML</text></quakeml>'),
     'places': dict(stations=b'AAA XX 35.0000 20.0000 0.0 0.0\nBBB XX -20.0 60.0 0.0 0.0\n', one=b'AAA XX 35 20 0 0'),
-    'records': dict(unknown=b'bla bla bla', kml=b'<?xml version="1.0"?><kml/>', gzip=b'\x1f\x8b\x08', bzip2=b'BZh91AY&SY', zip=b'PK\x03\x04', empty=b'')}
+    'records': dict(unknown=b'bla bla bla', windows=b'AAA XX 35.1 820.0 0.5 0.7\n', table=b'1 2 35 20 0 0\n', kml=b'<?xml version="1.0"?><kml/>', gzip=b'\x1f\x8b\x08', bzip2=b'BZh91AY&SY', zip=b'PK\x03\x04', empty=b'')}
 
 @pytest.mark.parametrize('name', ['x', 'x.dat', 'X.MSEED', 'X.XML', 'x.sac', 'x.txt'])
 @pytest.mark.parametrize('kind', CONTENTS)
@@ -643,3 +643,27 @@ def test_server(kind, monkeypatch):
         tracemalloc.stop()
         server.shutdown()
         server.server_close()
+
+# all the way to the table of fwinb-select
+
+def row_of(folder, response=None, cha='LHZ', kind=0, resp=False, inv=None):
+    from small_world import table_of, world
+    world(folder, ONE, inv=inv or inventory(ONE, response, cha=cha), cha=cha, kind=kind)
+    if resp:
+        (folder/'inv.xml').unlink()
+        (folder/'any_name.dat').write_text(RESP, encoding='utf-8')
+    return table_of(folder).iloc[0]
+
+@pytest.mark.parametrize('case', ['accelerometer in nm/s^2', 'no place', 'unstable', 'dip',
+    pytest.param('two rates', marks=pytest.mark.xfail(reason='`recorded_places` knows no rate'))])
+def test_table(case, tmp_path):
+    "The right decision, or the true cause in the row"
+    pytest.importorskip('fwinb.models.pretrained')
+    given = {'accelerometer in nm/s^2': lambda: dict(response=paz('NM/SEC**2', gain=1500e-9, poles=(), zeros=()), cha='LNZ', kind=1),
+             'no place': lambda: dict(resp=True), 'unstable': lambda: dict(response=paz(poles=tuple(-np.conj(p) for p in POLES))),
+             'two rates': lambda: dict(inv=two(second=paz(gain=1500/16), rates=(1., 10.))), 'dip': lambda: dict(inv=inventory(ONE, dip=90.))}
+    row = row_of(tmp_path/'w', **given[case]())
+    expected = {'accelerometer in nm/s^2': ('accept', '', ''), 'no place': ('dropped', 'no coordinates', 'no place in the metadata'),
+                'unstable': ('dropped', 'metadata', 'positive real part'), 'two rates': ('accept', '', 'the one of 1 Hz is used'),
+                'dip': ('refuse', 'polarity', 'dip +90: turned over')}[case]
+    assert row.decision == expected[0] and row.reason in (expected[1], 'ok') and expected[2] in row.detail, row.to_dict()

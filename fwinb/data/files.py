@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PACKED', 'EBCDIC', 'LARGEST', 'MOST_EVENTS', 'HEAD', 'PER_BYTE', 'LISTS', 'NEVER', 'NOTES', 'IGNORED', 'NOTE',
            'ROOTS', 'TEXTS', 'NUMBER', 'LEFT_OUT', 'PZ_NAME', 'is_tar', 'one_line', 'begins_as_xml', 'open_head',
-           'sac_samples', 'check_claims', 'root_of_xml', 'is_station_list', 'kind_by_content', 'kind_of_file',
+           'sac_samples', 'check_claims', 'root_of_xml', 'lists_stations', 'kind_by_content', 'kind_of_file',
            'kinds_of_file', 'control_headers', 'refuse_dtd', 'no_pickles', 'read_records', 'read_stations',
            'read_events', 'read_sacpz', 'unique_files']
 
@@ -56,7 +56,7 @@ def begins_as_xml(
     text = text.lstrip()
     return text.startswith(b'<') or head.startswith(EBCDIC) or bool(head and not text)    # or only blanks so far
 
-# %% ../../nbs/data/01_files.ipynb #f8154ac1
+# %% ../../nbs/data/01_files.ipynb #ab23fa4e
 HEAD = 6000    # bytes by which a kind is known
 
 def open_head(
@@ -77,7 +77,7 @@ def open_head(
     if head.startswith(PACKED) or is_tar(head): raise Rejected('unreadable', 'a packed file: unpack it first')
     return head
 
-# %% ../../nbs/data/01_files.ipynb #98186eec
+# %% ../../nbs/data/01_files.ipynb #3802d02a
 PER_BYTE = 4                                 # samples that a byte can hold; Steim 2 packs 1.75
 LISTS = {'Q', 'CSS', 'NNSA_KB_CORE'}         # formats whose samples are in another file
 
@@ -124,7 +124,7 @@ def _kind_of_xml(head):
     if root: return 'records'                                # `read_records` names the root
     return 'stations' if b'stationxml' in text else 'events' if b'quakeml' in text else ''
 
-# %% ../../nbs/data/01_files.ipynb #f5e54b9b
+# %% ../../nbs/data/01_files.ipynb #ac3a630e
 TEXTS = (     # kind, and what must be in the first bytes, in lower case
     ('stations', rb'(?m)^b05[0-9]f\d\d[ -]'),                                            # RESP
     ('stations', rb'(?ms)^[ \t]*zeros[ \t]+\d+[ \t]*$.*^[ \t]*(poles[ \t]+\d+|constant)\b'),   # SAC pole-zero file
@@ -133,13 +133,18 @@ TEXTS = (     # kind, and what must be in the first bytes, in lower case
     ('events', rb'\A[a-z ]{1,5}\d{4}/\d\d/\d\d \d\d:\d\d:[^\n]*\n[^\n]*\bb:[^\n]*\bcmt:'))  # NDK
 NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?', re.I)
 
-def is_station_list(
+def lists_stations(
     text:str, # the first lines of a file
 )->bool:
-    "Is it a list of SPECFEM: station, network, latitude, longitude, elevation, burial?"
+    "Is every line SPECFEM's: station, network, latitude, longitude, elevation (m), burial (m)?"
     rows = [line.split() for line in text.splitlines()[:20] if line.strip() and not line.lstrip().startswith('#')]
-    def fits(r): return len(r) >= 6 and all(map(NUMBER.fullmatch, r[2:6])) and abs(float(r[2])) <= 90
-    return bool(rows) and all(map(fits, rows)) and not all(map(NUMBER.fullmatch, rows[0][:2]))
+    return bool(rows) and all(map(_is_station_row, rows))
+
+def _is_station_row(words):
+    if len(words) != 6 or not all(map(NUMBER.fullmatch, words[2:])): return False
+    names = re.fullmatch(r'[A-Z0-9]{1,4}', words[1]) and re.fullmatch(r'(?!\d+$)\w[\w-]{0,7}', words[0])
+    latitude, longitude, height, depth = map(float, words[2:])
+    return bool(names) and abs(latitude) <= 90 and abs(longitude) <= 360 and abs(height) < 12e3 and 0 <= depth < 12e3
 
 def kind_by_content(
     head:bytes, # the first 6000 bytes of a file
@@ -154,9 +159,9 @@ def kind_by_content(
     for kind, pattern in TEXTS:
         if re.search(pattern, text): return kind
     lines = head.decode('utf-8', 'replace').splitlines()
-    return 'places' if is_station_list('\n'.join(lines[:-1] if len(head) == HEAD else lines)) else ''
+    return 'places' if lists_stations('\n'.join(lines[:-1] if len(head) == HEAD else lines)) else ''
 
-# %% ../../nbs/data/01_files.ipynb #a97dd6ec
+# %% ../../nbs/data/01_files.ipynb #e3519220
 def kind_of_file(
     path, # of a file
 )->str:   # 'events', 'stations', 'places' (a list of stations of SPECFEM), 'records'; '' for files to skip
@@ -295,7 +300,7 @@ def read_events(
     except Exception as e: raise Rejected('unreadable', one_line(e, path)) from e
     return settle_events(events, _head_of(path, 1 << 20))
 
-# %% ../../nbs/data/01_files.ipynb #e15a33ec
+# %% ../../nbs/data/01_files.ipynb #35d9f504
 PZ_NAME = re.compile(                      # of rdseed and of EarthScope's service
     r'sac_pzs?_(?P<network>[^_]+)_(?P<station>[^_]+)_(?P<channel>[^_]{3})(_(?P<location>[^_]{0,2}))?(_|$)', re.I)
 
@@ -322,7 +327,7 @@ def read_sacpz(
         networks.setdefault(net, []).append(station)
     return Inventory([Network(n, stations=s) for n, s in networks.items()], source='SAC pole-zero file')
 
-# %% ../../nbs/data/01_files.ipynb #f4dbd066
+# %% ../../nbs/data/01_files.ipynb #dd037b7c
 def _pz_roots(block, word):
     "Poles or zeros: those that are listed, and the others at the origin"
     at = next((i for i, w in enumerate(block) if w[0].upper() == word), None)
@@ -356,7 +361,7 @@ def _pz_channel(facts, block, path):
         response=_pz_response(zeros, poles, constant, facts, number))
     return codes[:2], channel, facts.get('DESCRIPTION') or 'unknown'
 
-# %% ../../nbs/data/01_files.ipynb #7421c222
+# %% ../../nbs/data/01_files.ipynb #5dba4e99
 def _pz_response(zeros, poles, constant, facts, number):
     "Response of a pole-zero file: one stage whose gain is that of the constant at 20 s"
     f = .05

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from . import __version__
 from .data.archive import (
     FACTS, LEDGER, Archive, as_ledger, event_pairs, index_archive, ledger_row, named_files, near_records,
-    own_synthetics, station_line, unused_rows)
+    own_synthetics, recorded_events, station_line, unused_rows)
 from .data.events import Rejected, centroid, safe_names
 from .data.files import one_line
 from .data.preprocess import pair_dataset
@@ -303,7 +303,7 @@ def plan_archive(
     def lost(task, text): return failed_event(*task, archive, text)
     files = [obs, *([syn] if syn else []), *events, *inventory, *stations]
     job, rest = partial(describe_event, archive=names_only), unused_rows(archive)
-    return Plan(job, archive.events, lost, rest, files, (str(syn), units))
+    return Plan(job, recorded_events(archive), lost, rest, files, (str(syn), units))
 
 # %% ../nbs/commands/00_select.ipynb #427cbd45
 def make_plan(

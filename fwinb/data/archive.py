@@ -7,9 +7,9 @@ __all__ = ['RECORDS', 'PROCESSED', 'UNDATED', 'SAC_UNITS', 'STATIONS_LINE', 'WHA
            'record_tag', 'index_asdf', 'station_code', 'Headers', 'is_text', 'index_records', 'header_events',
            'Archive', 'read_headers', 'Observed', 'index_observed', 'is_station_list', 'read_places', 'merge_places',
            'named_files', 'index_archive', 'text_rows', 'dated', 'is_mesh', 'only_mesh', 'own_synthetics', 'need_all',
-           'ledger_row', 'as_ledger', 'station_line', 'near_records', 'read_near', 'recorded_places', 'sensor_of',
-           'event_pairs', 'unrecorded_rows', 'unused_rows', 'preprocess_folder', 'ledger_counts', 'need_pairs',
-           'plot_ledger']
+           'ledger_row', 'as_ledger', 'station_line', 'near_records', 'recorded_events', 'read_near', 'recorded_places',
+           'sensor_of', 'event_pairs', 'unrecorded_rows', 'unused_rows', 'preprocess_folder', 'ledger_counts',
+           'need_pairs', 'plot_ledger']
 
 # %% ../../nbs/data/09_archive.ipynb #14ea1473
 import hashlib, json, re
@@ -24,7 +24,7 @@ from obspy import Inventory, Stream, UTCDateTime
 from obspy.core.event import Event, EventDescription, Magnitude, Origin
 from obspy.io.sac.util import SacError, get_sac_reftime
 
-from .events import REASONS, Rejected, centroid, event_place, name_events, read_source
+from .events import REASONS, Rejected, centroid, event_place, name_events, read_source, settle_events
 from .files import kind_of_file, one_line, read_events, read_records, read_stations
 from .instruments import Instrument, Place, find_instrument, is_vertical, preference
 from .preprocess import (
@@ -71,7 +71,7 @@ def index_asdf(
     with open_asdf(path) as ds:
         for code in ds.waveforms.list():
             if 'StationXML' in (found := ds.waveforms[code]): inventory += found.StationXML
-        return rows, inventory, list(ds.events), bad
+        return rows, inventory, settle_events(list(ds.events)), bad
 
 def _asdf_row(path, e):
     unit = PROCESSED if asdf_kind(e.tag) == 'processed' else ''
@@ -493,6 +493,17 @@ def near_records(
 )->pd.DataFrame:          # those that overlap the half hour after it
     "Records that may contain an event"
     return records[(records.start < (zero+RECORD_LENGTH).timestamp) & (records.end > zero.timestamp)]
+
+def recorded_events(
+    archive:Archive,
+)->list:          # of (name, Event)
+    "Events during which a record lasts, and those whose time is not known, in the order of the archive"
+    records = archive.records.sort_values('start')
+    last = np.maximum.accumulate(records.end.values)             # end of all records that have begun
+    def recorded(t):
+        n = np.searchsorted(records.start.values, t + RECORD_LENGTH)
+        return n > 0 and last[n-1] > t
+    return [(name, e) for name, e in archive.events if name not in archive.times or recorded(archive.times[name])]
 
 # %% ../../nbs/data/09_archive.ipynb #d98df74f
 def read_near(

@@ -111,6 +111,7 @@ def test_no_gain_in_the_stages():
 
 def test_negative_gain():
     assert sound(paz(gain=-1500.), -VELOCITY) == 'gain: negative, turned over'
+    assert sound(paz(total=-6e8)) == 'gain: the sensitivity has the other sign'
 
 @pytest.mark.parametrize('where', ['gain', 'normalisation', 'sensitivity', 'all'])
 def test_frequency_is_a_placeholder(where):
@@ -182,6 +183,22 @@ def test_evalresp_says_nothing(broken, capfd):
     sensor = find(paz(**broken))
     displacement_response(sensor.response, CHECKED)
     assert capfd.readouterr() == ('', '') and (sensor.remark or 'total' in broken)
+
+def test_stage_twice():
+    response = paz()
+    response.response_stages[1].stage_sequence_number = 1
+    refused(response, 'metadata', 'stages 1, 1: one twice')
+
+def test_stages_in_another_order():
+    response = paz()
+    response.response_stages.reverse()
+    assert sound(response) == ''
+
+@pytest.mark.parametrize('delay, correction, remark', [(31., 31., ''), (.43, .35, ''), (31., 0., 'filters: delay 31 s, corrected 0 s')])
+def test_delay(delay, correction, remark):
+    response = paz()
+    response.response_stages[1].decimation_delay, response.response_stages[1].decimation_correction = delay, correction
+    assert settle_response(response)[1] == remark
 
 # place
 
@@ -455,10 +472,11 @@ def test_no_file_at_all(tmp_path):
         for read in (read_records, read_stations, read_events):
             with pytest.raises(Rejected, match='unreadable: (a broken link|a folder)'): read(tmp_path/f'{name}.mseed')
 
-def test_full_seed(tmp_path):
+def test_full_seed(tmp_path, monkeypatch):
     "Control headers and records in one volume: both are read"
     from pathlib import Path
     import obspy
+    from fwinb.data import files
     from fwinb.data.files import kinds_of_file, read_records, read_stations
     dataless = Path(obspy.__file__).parent/'io/xseed/tests/data/dataless.seed.BW_RJOB'
     if not dataless.is_file(): pytest.skip('this ObsPy came without its tests')
@@ -466,6 +484,7 @@ def test_full_seed(tmp_path):
     tr.write(str(tmp_path/'x.mseed'), 'MSEED', reclen=4096)
     (tmp_path/'full.seed').write_bytes(dataless.read_bytes() + (tmp_path/'x.mseed').read_bytes())
     assert kinds_of_file(tmp_path/'full.seed') == ('stations', 'records')
+    monkeypatch.setattr(files, 'LARGEST', dataless.stat().st_size + 100)        # of metadata, not of the records behind
     assert len(read_stations(tmp_path/'full.seed')[0]) == len(obspy.read_inventory(str(dataless))[0])
     st, _ = read_records(tmp_path/'full.seed')
     assert sum(t.stats.npts for t in st) == 4000

@@ -24,7 +24,7 @@ from obspy.core.inventory import Channel, Comment, Network, Site, Station
 from obspy.core.inventory.response import InstrumentSensitivity, PolesZerosResponseStage, Response
 from obspy.core.util.base import ENTRY_POINTS
 
-from .events import Rejected, safe_name, settle_events
+from .events import Rejected, safe_name, is_cmtsolution, settle_events
 
 # %% ../../nbs/data/01_files.ipynb #260f0a90
 PACKED = (b'\x1f\x8b', b'\x1f\x9d', b'BZh', b'\xfd7zXZ', b'PK\x03\x04', b'PK\x05\x06', b'7z\xbc\xaf', b'Rar!',
@@ -56,7 +56,7 @@ def begins_as_xml(
     text = text.lstrip()
     return text.startswith(b'<') or head.startswith(EBCDIC) or bool(head and not text)    # or only blanks so far
 
-# %% ../../nbs/data/01_files.ipynb #ab23fa4e
+# %% ../../nbs/data/01_files.ipynb #3b50aeac
 HEAD = 6000    # bytes by which a kind is known
 
 def open_head(
@@ -77,7 +77,7 @@ def open_head(
     if head.startswith(PACKED) or is_tar(head): raise Rejected('unreadable', 'a packed file: unpack it first')
     return head
 
-# %% ../../nbs/data/01_files.ipynb #3802d02a
+# %% ../../nbs/data/01_files.ipynb #b5c6b1c4
 PER_BYTE = 4                                 # samples that a byte can hold; Steim 2 packs 1.75
 LISTS = {'Q', 'CSS', 'NNSA_KB_CORE'}         # formats whose samples are in another file
 
@@ -124,7 +124,7 @@ def _kind_of_xml(head):
     if root: return 'records'                                # `read_records` names the root
     return 'stations' if b'stationxml' in text else 'events' if b'quakeml' in text else ''
 
-# %% ../../nbs/data/01_files.ipynb #ac3a630e
+# %% ../../nbs/data/01_files.ipynb #132bb101
 TEXTS = (     # kind, and what must be in the first bytes, in lower case
     ('stations', rb'(?m)^b05[0-9]f\d\d[ -]'),                                            # RESP
     ('stations', rb'(?ms)^[ \t]*zeros[ \t]+\d+[ \t]*$.*^[ \t]*(poles[ \t]+\d+|constant)\b'),   # SAC pole-zero file
@@ -161,7 +161,7 @@ def kind_by_content(
     lines = head.decode('utf-8', 'replace').splitlines()
     return 'places' if lists_stations('\n'.join(lines[:-1] if len(head) == HEAD else lines)) else ''
 
-# %% ../../nbs/data/01_files.ipynb #e3519220
+# %% ../../nbs/data/01_files.ipynb #b5bf45cb
 def kind_of_file(
     path, # of a file
 )->str:   # 'events', 'stations', 'places' (a list of stations of SPECFEM), 'records'; '' for files to skip
@@ -272,14 +272,14 @@ def read_stations(
     path,          # StationXML, SEED, RESP, SAC pole-zero files, or another format that obspy reads
 )->Inventory:
     "Metadata of a file; raises `Rejected` if it cannot be read"
-    head = open_head(path, LARGEST)
+    head, source = open_head(path), escape(str(path))
+    if re.match(rb'[0-9 ]{6}[VAST]', head):
+        end, data = control_headers(Path(path))
+        if data: source = BytesIO(_head_of(path, min(end, LARGEST)))      # a volume of records may be larger
+    if isinstance(source, str): open_head(path, LARGEST)
     refuse_dtd(path)
     try:
         if re.search(TEXTS[1][1], head.lower().replace(b'\r', b'')) and b'\0' not in head: return read_sacpz(path)
-        source = escape(str(path))
-        if re.match(rb'[0-9 ]{6}[VAST]', head):
-            end, data = control_headers(Path(path))
-            if data: source = BytesIO(_head_of(path, end))
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter('always')
             inventory = obspy.read_inventory(source, check_compression=False)
@@ -296,11 +296,15 @@ def read_events(
     head = open_head(path, LARGEST)
     if not begins_as_xml(head): open_head(path, LARGEST/5)        # of text, an event takes 400 bytes
     refuse_dtd(path)
+    text = _head_of(path, int(LARGEST/5))
+    cmt = is_cmtsolution(text[:4000].decode('utf-8', 'replace'))
     try: events = list(obspy.read_events(escape(str(path)), check_compression=False))
-    except Exception as e: raise Rejected('unreadable', one_line(e, path)) from e
-    return settle_events(events, _head_of(path, 1 << 20))
+    except Exception as e:
+        if not cmt: raise Rejected('unreadable', one_line(e, path)) from e
+        events = []                  # ObsPy fails on many first lines that SPECFEM reads: `settle_events` reads the text
+    return settle_events(events, text if cmt else text[:1 << 20])
 
-# %% ../../nbs/data/01_files.ipynb #35d9f504
+# %% ../../nbs/data/01_files.ipynb #b7c03175
 PZ_NAME = re.compile(                      # of rdseed and of EarthScope's service
     r'sac_pzs?_(?P<network>[^_]+)_(?P<station>[^_]+)_(?P<channel>[^_]{3})(_(?P<location>[^_]{0,2}))?(_|$)', re.I)
 
@@ -327,7 +331,7 @@ def read_sacpz(
         networks.setdefault(net, []).append(station)
     return Inventory([Network(n, stations=s) for n, s in networks.items()], source='SAC pole-zero file')
 
-# %% ../../nbs/data/01_files.ipynb #dd037b7c
+# %% ../../nbs/data/01_files.ipynb #4d870761
 def _pz_roots(block, word):
     "Poles or zeros: those that are listed, and the others at the origin"
     at = next((i for i, w in enumerate(block) if w[0].upper() == word), None)
@@ -361,7 +365,7 @@ def _pz_channel(facts, block, path):
         response=_pz_response(zeros, poles, constant, facts, number))
     return codes[:2], channel, facts.get('DESCRIPTION') or 'unknown'
 
-# %% ../../nbs/data/01_files.ipynb #5dba4e99
+# %% ../../nbs/data/01_files.ipynb #e4e74bfc
 def _pz_response(zeros, poles, constant, facts, number):
     "Response of a pole-zero file: one stage whose gain is that of the constant at 20 s"
     f = .05

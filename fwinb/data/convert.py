@@ -634,7 +634,8 @@ def syngine_trace(
 )->Trace:                 # vertical displacement, m, up, with the headers that `fwinb.earth.modes` writes
     "A seismogram of Syngine as a synthetic of this package"
     distance, azimuth = map(float, path_geometry(source.latitude, source.longitude, place.latitude, place.longitude))
-    event = dict(evla=source.latitude, evlo=source.longitude, evdp=source.depth_km, kevnm=source.name[:16])
+    name = source.name.encode('ascii', 'replace').decode()[:16]        # all that a SAC header holds
+    event = dict(evla=source.latitude, evlo=source.longitude, evdp=source.depth_km, kevnm=name)
     station = dict(stla=place.latitude, stlo=place.longitude, gcarc=distance, az=azimuth, kcmpnm='LXZ')
     origin = dict(kuser0='SYNGINE', kuser1=model[:8], kuser2=model[8:16])
     sac = dict(b=tr.stats.starttime - source.time, o=0., **event, **station, **origin, idep=6, lcalda=False)

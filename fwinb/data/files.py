@@ -301,7 +301,7 @@ def read_events(
     try: events = list(obspy.read_events(escape(str(path)), check_compression=False))
     except Exception as e:
         if not cmt: raise Rejected('unreadable', one_line(e, path)) from e
-        events = []                  # ObsPy fails on many first lines that SPECFEM reads: `settle_events` reads the text
+        events = []       # ObsPy fails on many first lines that SPECFEM reads: `settle_events` reads the text
     return settle_events(events, text if cmt else text[:1 << 20])
 
 # %% ../../nbs/data/01_files.ipynb #b7c03175

@@ -521,9 +521,10 @@ def synthesize(
 # %% ../../nbs/earth/00_modes.ipynb #121e0fa4
 def _trace(name, u, source, place, distance, azimuth, start, dt):
     network, station = name.split('.')
+    event = source.name.encode('ascii', 'replace').decode()[:16]       # all that a SAC header holds
     sac = dict(
         b=start, o=0., stla=place[0], stlo=place[1], evla=source.latitude, evlo=source.longitude, evdp=source.depth_km,
-        gcarc=distance, az=azimuth, kevnm=source.name[:16], kuser0='PREM', kcmpnm=SYN_CHANNEL, idep=6, lcalda=False)
+        gcarc=distance, az=azimuth, kevnm=event, kuser0='PREM', kcmpnm=SYN_CHANNEL, idep=6, lcalda=False)
     return Trace(u.astype(np.float32), dict(
         network=network, station=station, channel=SYN_CHANNEL, delta=dt, starttime=source.time+start, sac=sac))
 

@@ -129,7 +129,7 @@ TEXTS = (     # kind, and what must be in the first bytes, in lower case
     ('stations', rb'(?m)^b05[0-9]f\d\d[ -]'),                                            # RESP
     ('stations', rb'(?ms)^[ \t]*zeros[ \t]+\d+[ \t]*$.*^[ \t]*(poles[ \t]+\d+|constant)\b'),   # SAC pole-zero file
     ('stations', rb'\A#?[ \t]*network[ \t]*\|[ \t]*station[ \t]*\|'),                     # FDSN text
-    ('events', rb'(?ms)^[ \t]*event name:.*^[ \t]*mrr:'),                                # CMTSOLUTION
+    ('events', rb'(?m)^[ \t]*event name[^\n]*\n\s*time shift'),                           # CMTSOLUTION
     ('events', rb'\A[a-z ]{1,5}\d{4}/\d\d/\d\d \d\d:\d\d:[^\n]*\n[^\n]*\bb:[^\n]*\bcmt:'))  # NDK
 NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?', re.I)
 

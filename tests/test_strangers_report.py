@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import unquote
 import matplotlib.pyplot as plt, nbformat, numpy as np, obspy, pandas as pd, pytest
 
+from fwinb.earth.modes import synthesize
 from fwinb.overview import answer, answer_html, channel_table, channels_html, rows_html
 from fwinb.pairs.plot import literal_text, plot_pair, plot_pairs
 from fwinb.pairs.store import open_pairs
@@ -316,6 +317,13 @@ def test_names_in_figures(name):
     for fig in figures: fig.draw_without_rendering(); plt.close(fig)
     drawn = figures[0].axes[0].title.get_text()
     assert literal_text(name) in drawn and drawn.count('$') == drawn.count(r'\$')
+
+def test_names_in_sac(tmp_path):
+    "Synthetics of an event with such a name are written as SAC, which holds ASCII"
+    event = obspy.read_events(str(named_world(tmp_path/'mine', places={'XX.AAA': (35., 20.)})/'event.xml'))[0]
+    tr = synthesize(event, {'XX.AAA': (35., 20.)}, before=60., after=300., dt=5.)[0]
+    tr.write(str(tmp_path/'a.sac'), 'SAC')
+    assert obspy.read(str(tmp_path/'a.sac'))[0].stats.sac.kevnm.strip() == ODD.replace('ö', '?')[:16].strip()
 
 # encoding
 

@@ -413,7 +413,7 @@ def effects(
     level:float=.95,   # of the intervals
     seed:int=0,
 )->pd.DataFrame:       # by axis and value: mean accuracy on the `tested` pairs of a seed; change on the `compared` ones
-    "Paired difference of each value to the reference of its axis; low and high are NaN with one seed"
+    "Paired difference of each value to the reference of its axis; low and high are NaN with one seed and under three events"
     rows, runs = [], dict(list(sweep.hits.groupby('run')))
     for axis, t in sweep.table.groupby('axis', sort=False):
         complete = t.pivot(index='seed', columns='place', values='accuracy').dropna().index
@@ -424,7 +424,7 @@ def effects(
         hits = lambda place: shared[place].rename('hit').reset_index()
         for place, v in t[~t.reference].groupby('place'):
             c = compare_runs(hits(place), hits(ref.place.iloc[0]), resamples, level, seed)
-            low, high = np.minimum(c['change'] - half, c['event_low']), np.maximum(c['change'] + half, c['event_high'])
+            low, high = np.fmin(c['change'] - half, c['event_low']), np.fmax(c['change'] + half, c['event_high'])
             row = dict(axis=axis, value=v.value.iloc[0], reference=ref.value.iloc[0], accuracy=v.accuracy.mean())
             ratio = v.seconds.median()/ref.seconds.median()
             row |= dict(tested=int(v.test.iloc[0]), **c, seed_half=half, low=low, high=high, time_ratio=ratio)

@@ -674,7 +674,7 @@ def row_of(folder, response=None, cha='LHZ', kind=0, resp=False, inv=None):
     return table_of(folder).iloc[0]
 
 @pytest.mark.parametrize('case', ['accelerometer in nm/s^2', 'no place', 'unstable', 'dip',
-    pytest.param('two rates', marks=pytest.mark.xfail(reason='`recorded_places` knows no rate'))])
+    'two rates'])
 def test_table(case, tmp_path):
     "The right decision, or the true cause in the row"
     pytest.importorskip('fwinb.models.pretrained')

@@ -25,8 +25,8 @@ from obspy.core.event import Event, EventDescription, Magnitude, Origin
 from obspy.io.sac.util import SacError, get_sac_reftime
 
 from .events import REASONS, Rejected, centroid, event_place, name_events, read_source, settle_events
-from .files import kind_of_file, one_line, read_events, read_records, read_stations
-from .instruments import Instrument, Place, find_instrument, is_vertical, preference
+from .files import kind_of_file, kinds_of_file, one_line, read_events, read_records, read_stations
+from .instruments import Instrument, Place, find_instrument, find_place, is_vertical, preference
 from .preprocess import (
     LATE, MIN_SNR, check_band, ground_motion, motion_instrument, pair_dataset, pair_values)
 from .records import MARGIN, PAD, read_stamped, window_of
@@ -176,9 +176,10 @@ def _code_digest():
 
 def _look(path):
     "Kind of a file and, of records, headers or why it cannot be read; for JSON"
-    kind = 'places' if is_station_list(path) else kind_of_file(path)
+    kinds = kinds_of_file(path)
+    kind = 'places' if is_station_list(path) else 'seed' if len(kinds) == 2 else ''.join(kinds)
     if is_text(path): return ['', None, None]      # `text_records` reads them, with the times of their events
-    if kind != 'records': return [kind, None, None]
+    if kind not in ('records', 'seed'): return [kind, None, None]
     try: return [kind, list(index_records(path)), None]
     except Rejected as e: return [kind, None, [e.reason, e.detail]]
 
@@ -243,11 +244,11 @@ def index_observed(
 def _add_file(path, kind, headers, out, places, events):
     "Add what a file holds; `Rejected` if it cannot be read, or not to its end"
     if isinstance(headers, Rejected): raise headers
-    if kind == 'stations':
+    if kind in ('stations', 'seed'):
         for network in read_stations(path): out.inventory.networks.append(network)
     if kind == 'events': out.events.extend(read_events(path))
     if kind == 'places': places += read_places(path)
-    if kind != 'records': return
+    if kind not in ('records', 'seed'): return
     out.rows.extend((path, *row) for row in headers.rows)
     places += [(code, Place(*place, 'SAC header')) for code, *place in headers.places]
     events += headers.events
@@ -548,7 +549,11 @@ def recorded_places(
     for station, unit in dict(zip(near.station, near.unit)).items():
         code = station_code(station)
         try: sensor = sensor_of(station, archive, zero, unit=unit)
-        except Rejected: continue            # `pair_values` gives the reason
+        except Rejected as e:                # `pair_values` gives the reason, unless the record's rate settles it
+            if e.reason != 'metadata': continue
+            known = (archive.places or {}).get(code)
+            try: sensor, _ = find_place(archive.inventory, station, *window_of(zero), known)
+            except Rejected: continue
         places.setdefault(code, (sensor.latitude, sensor.longitude))
     return dict(sorted(places.items()))
 

@@ -361,3 +361,11 @@ def test_remarks_of_all_parts():
     first, second = TWO.slice(None, DAY+18_000), TWO.slice(DAY+18_001)
     second.stats.remark = 'SAC header: of the second'
     assert contiguous(Stream([first, second]), T0).stats.remark == 'SAC header: of the second'
+
+@pytest.mark.parametrize('peak', [30, 300, 3000, 1e5])
+def test_synthetics_as_counts(peak):
+    "A synthetic without noise, rounded, is a record; only its silence before the first wave stands still"
+    u = motion(ONE)[0].data
+    for x in (u, np.diff(u)):
+        fills = find_fills(np.rint(x/np.abs(x).max()*peak), 1.)
+        assert all(f.first == 0 and f.kind == 'value' for f in fills)

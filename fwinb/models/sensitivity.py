@@ -413,7 +413,7 @@ def effects(
     level:float=.95,   # of the intervals
     seed:int=0,
 )->pd.DataFrame:       # by axis and value: mean accuracy on the `tested` pairs of a seed; change on the `compared` ones
-    "Paired difference of each value to the reference of its axis; low and high are NaN with one seed and under three events"
+    "Paired difference of each value to the reference of its axis; low and high: NaN with one seed and few events"
     rows, runs = [], dict(list(sweep.hits.groupby('run')))
     for axis, t in sweep.table.groupby('axis', sort=False):
         complete = t.pivot(index='seed', columns='place', values='accuracy').dropna().index

@@ -27,6 +27,35 @@ Mtp:       0.4e+26
 '''
 POLES, ZEROS = (-.0370+.0370j, -.0370-.0370j), (0j, 0j)    # rad/s
 
+# the same sensor in a RESP file, which knows no place
+RESP = """B050F03     Station:     AAA
+B050F16     Network:     XX
+B052F03     Location:    ??
+B052F04     Channel:     LHZ
+B052F22     Start date:  2010,001,00:00:00
+B052F23     End date:    No Ending Time
+B053F03     Transfer function type: A [Laplace Transform (Rad/sec)]
+B053F04     Stage sequence number: 1
+B053F05     Response in units lookup: M/S - Velocity in Meters Per Second
+B053F06     Response out units lookup: COUNTS - Digital Counts
+B053F07     A0 normalization factor: 1.0
+B053F08     Normalization frequency: 0.1
+B053F09     Number of zeroes: 2
+B053F14     Number of poles: 2
+B053F10-13    0  0.0 0.0 0.0 0.0
+B053F10-13    1  0.0 0.0 0.0 0.0
+B053F15-18    0 -3.7E-02  3.7E-02 0.0 0.0
+B053F15-18    1 -3.7E-02 -3.7E-02 0.0 0.0
+B058F03     Stage sequence number: 1
+B058F04     Gain: 6.0E+08
+B058F05     Frequency of gain: 1.000000E-01 HZ
+B058F06     Number of calibrations: 0
+B058F03     Stage sequence number: 0
+B058F04     Gain: 6.0E+08
+B058F05     Frequency of gain: 1.000000E-01 HZ
+B058F06     Number of calibrations: 0
+"""
+
 def paz(unit='M/S', gain=1500., poles=POLES, zeros=ZEROS, ad=4e5, total=None, a0=1.):
     "Response of a velocity sensor with a digitiser; `total` is the stated sensitivity, if it shall differ from the stages'"
     sensor = PolesZerosResponseStage(1, gain, .1, unit, 'V', 'LAPLACE (RADIANS/SECOND)', .1, list(zeros), list(poles),

@@ -15,7 +15,7 @@ from fwinb.pairs.schema import RECORD_LENGTH
 from fwinb.pairs.store import locked_file, open_pairs, save_pairs
 from fwinb.pairs.table import COLUMNS, PAGE
 from fwinb.select import Plan, checkpoint_folder, run_plan, select, station_lines
-from small_world import CMT, ONE, POLES, inventory, motion, paz, world
+from small_world import CMT, ONE, POLES, RESP, inventory, motion, paz, world
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE, SYNT = ROOT/'data/sample/raw', ROOT/'data/sample/synt'
@@ -597,39 +597,6 @@ def resp(obs):
     "A RESP file in place of StationXML: a response and no place"
     (obs/'inv.xml').unlink()
     (obs/'RESP.XX.AAA..LHZ').write_text(RESP)
-
-stage = lambda n, g: f'B058F03     Stage sequence number: {n}\nB058F04     Gain: {g:.6E}\nB058F05     Frequency of gain: 1.000000E-01 HZ\nB058F06     Number of calibrations: 0\n'
-RESP = f'''B050F03     Station:     AAA
-B050F16     Network:     XX
-B052F03     Location:    ??
-B052F04     Channel:     LHZ
-B052F22     Start date:  2010,001,00:00:00
-B052F23     End date:    No Ending Time
-B053F03     Transfer function type: A [Laplace Transform (Rad/sec)]
-B053F04     Stage sequence number: 1
-B053F05     Response in units lookup: M/S - Velocity in Meters Per Second
-B053F06     Response out units lookup: V - Volts
-B053F07     A0 normalization factor: 1.0
-B053F08     Normalization frequency: 0.1
-B053F09     Number of zeroes: 2
-B053F14     Number of poles: 2
-B053F10-13    0  0.0 0.0 0.0 0.0
-B053F10-13    1  0.0 0.0 0.0 0.0
-B053F15-18    0 -3.7E-02  3.7E-02 0.0 0.0
-B053F15-18    1 -3.7E-02 -3.7E-02 0.0 0.0
-{stage(1, 1500.)}B054F03     Transfer function type: D
-B054F04     Stage sequence number: 2
-B054F05     Response in units lookup: V - Volts
-B054F06     Response out units lookup: COUNTS - Digital Counts
-B054F07     Number of numerators: 0
-B054F10     Number of denominators: 0
-B057F03     Stage sequence number: 2
-B057F04     Input sample rate: 1.0
-B057F05     Decimation factor: 1
-B057F06     Decimation offset: 0
-B057F07     Estimated delay (seconds): 0.0
-B057F08     Correction applied (seconds): 0.0
-{stage(2, 4e5)}{stage(0, 6e8)}'''
 
 def twice(obs):
     "The same samples twice, five seconds apart"

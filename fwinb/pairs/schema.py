@@ -297,7 +297,7 @@ def _check_components(pairs):
     known, found = recipe_of(pairs).components, pairs.component.values.astype(str)
     if not (ok := np.isin(found, known)).all():
         i = int(np.argmin(ok))
-        raise ValueError(f'{pair_name(pairs, i)}: component is '{found[i]}', not one of {", ".join(known)} of the recipe')
+        raise ValueError(f'{pair_name(pairs, i)}: component is {str(found[i])!r}, not one of {", ".join(known)} of the recipe')
 
 # %% ../../nbs/pairs/00_schema.ipynb #b19d6efc
 def pair_name(

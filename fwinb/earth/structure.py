@@ -401,7 +401,7 @@ def mode_basis(
     if not isinstance(npts, (int, np.integer)) or npts < 512:
         raise ValueError(f'npts is {npts!r}: take a whole number from 512, '
                          'and decimate the pairs if fewer samples are wanted')
-    dt = sample_times(npts)[1]
+    dt = sample_times(npts=npts)[1]
     time, modes = np.arange(round((1800+PADDING)/dt))*dt, prem_modes()
     f = modes.omega/2/np.pi*1e3
     order = np.argsort(family_of(modes), kind='stable')

@@ -14,7 +14,7 @@ import numpy as np, torch, torch.nn.functional as F
 from scipy.fft import irfft, rfft
 from torch import nn
 
-from ..pairs.schema import NPTS, check_pairs, pair_name
+from ..pairs.schema import STUDY, check_pairs, pair_name
 
 # %% ../../nbs/models/00_resnet.ipynb #4134fed0
 def decimate(
@@ -30,7 +30,7 @@ def decimate(
 # %% ../../nbs/models/00_resnet.ipynb #3f5935c9
 def network_input(
     pairs,                   # Dataset of pairs; may be lazy
-    npts:int=NPTS,           # samples of a trace, at most those of the pairs
+    npts:int=None,           # samples of a trace, at most those of the pairs; None: theirs
     chunk:int=4096,          # pairs read at a time
     difference:bool=False,   # observed minus synthetic as a third channel
     dtype=torch.float32,     # torch.float16 halves the memory
@@ -39,6 +39,7 @@ def network_input(
     check_pairs(pairs, waveforms=False)
     if not chunk >= 1: raise ValueError(f'chunk is {chunk}, not a whole number from 1')
     n, ok = pairs.sizes['pair'], pairs.status.values == 'ok'
+    npts = pairs.sizes['time'] if npts is None else npts
     if not 2 <= npts <= pairs.sizes['time']:
         raise ValueError(f"npts is {npts}, not from 2 to the {pairs.sizes['time']} samples of the pairs")
     out = torch.zeros(n, 3 if difference else 2, npts, dtype=dtype)
@@ -222,7 +223,7 @@ def _draw_shortcut(ax, x, y, short):
 # %% ../../nbs/models/00_resnet.ipynb #f1ab07e2
 def plot_architecture(
     model,           # network with `features` and `head`
-    npts:int=NPTS,   # samples of its input, for the labels
+    npts:int=STUDY.npts, # samples of its input, for the labels
     ax=None,         # axes to draw on
 ):                   # the axes
     "The network's layers as boxes, a row per residual block, drawn from its modules"
@@ -343,7 +344,7 @@ def build_model(
 # %% ../../nbs/models/00_resnet.ipynb #fdd7d232
 def flops(
     model,             # network
-    npts:int=NPTS,     # samples of its input
+    npts:int=STUDY.npts, # samples of its input
 )->int:                # multiplications for one pair, each with an addition: half of the floating-point operations
     "Work of the convolutions and of the last layer, counted during one forward pass"
     total = []

@@ -25,7 +25,7 @@ from .metrics import truth_class, usable_probability
 from .sensitivity import seed_interval
 from .train import target_classes
 from ..pairs.bootstrap import bootstrap_events
-from ..pairs.schema import RECORD_LENGTH
+from ..pairs.schema import recipe_of
 from ..pairs.store import atomic_path
 
 # %% ../../nbs/models/08_supervision.ipynb #6acb820f
@@ -54,7 +54,7 @@ def same_misfit(
             raise ValueError(f'training and test pairs measure the misfit in two ways: {other}')
         return pairs
     if not want: raise ValueError('the training pairs do not say how their misfit was measured')
-    grid = misfit_grid(n := pairs.sizes['time'], RECORD_LENGTH/n, want['misfit_transform'])
+    grid = misfit_grid(pairs.sizes['time'], recipe_of(pairs).dt, want['misfit_transform'])
     axes = dict(times=want['misfit_times_s'], freqs=want['misfit_frequencies_hz'])
     grid = grid._replace(**{k: np.array(x) for k, x in axes.items() if x})                # Morlet keeps no times
     names = dict(s='window_s', phase_unit='phase_unit_rad', max_lag='max_lag_s', weights='weights',

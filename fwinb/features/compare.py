@@ -13,7 +13,7 @@ from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from ..labels.correlation import amplitude_ratio, cross_correlation, row_energy, two_traces, unit_peak
 from ..pairs.plot import length_unit, literal_text, pair_title
-from ..pairs.schema import RECORD_LENGTH
+from ..pairs.schema import STUDY, recipe_of
 
 # %% ../../nbs/features/00_compare.ipynb #d1812528
 def signal_to_noise(
@@ -36,7 +36,7 @@ def signal_to_noise(
     return np.where(first*dt >= min_noise, ratio, np.nan).reshape(lead)[()]
 
 # %% ../../nbs/features/00_compare.ipynb #067ca325
-BANDS = (50., 70., 100., 150., 250., 500.)   # edges of the bands, s
+BANDS = STUDY.sub_bands   # edges of the bands, s
 
 class BandComparison(NamedTuple):
     "Observation and synthetic band by band; each array is (n, nband), the shortest periods first"
@@ -107,13 +107,15 @@ def _band_passed(w, dt, bands):
     return irfft(u*keep, nfft)[..., :w.shape[-1]]
 
 # %% ../../nbs/features/00_compare.ipynb #138c8c55
-def _plot_band(ax, t, w, name, text):
+def _plot_band(ax, recipe, w, name, text):
     "One panel of `plot_bands`"
+    from matplotlib.ticker import MaxNLocator
     peak = np.abs(w).max()
     scale, unit = length_unit(peak)
     for y, color, lw, label in zip(w, ('black', 'tab:red'), (1.3, .9), ('observed', 'synthetic')):
-        ax.plot(t, y/scale, color=color, lw=lw, label=label)
-    ax.set(xlim=(0, RECORD_LENGTH), xticks=np.arange(0, RECORD_LENGTH+1, 300), ylim=np.array([-1.15, 1.15])*peak/scale)
+        ax.plot(recipe.times, y/scale, color=color, lw=lw, label=label)
+    ax.set(xlim=recipe.window, ylim=np.array([-1.15, 1.15])*peak/scale)
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 3, 5, 6, 10]))
     ax.set_ylabel(f'{name}\nu ({unit})', fontsize='small')
     ax.tick_params(axis='y', labelsize='small')
     ax.text(1.015, .5, text, transform=ax.transAxes, va='center', fontsize='small')
@@ -121,22 +123,22 @@ def _plot_band(ax, t, w, name, text):
 
 # %% ../../nbs/features/00_compare.ipynb #0968f652
 def plot_bands(
-    pair,        # Dataset of one pair: `pairs.isel(pair=i)`
-    bands=BANDS, # edges of the bands, s, rising
+    pair,       # Dataset of one pair: `pairs.isel(pair=i)`
+    bands=None, # edges of the bands, s, rising; None: the recipe's
 ):               # the figure
     "Observed (black) and synthetic (red), whole and band by band, with the measured numbers"
     import matplotlib.pyplot as plt
-    pair, dt = pair.compute(), RECORD_LENGTH/pair.sizes['time']
-    w = pair.waveform.values.astype(float)
-    c, b = cross_correlation(w[0], w[1], dt), band_comparison(w[0], w[1], dt, bands)
+    pair, recipe = pair.compute(), recipe_of(pair)
+    w, dt, bands = pair.waveform.values.astype(float), recipe.dt, recipe.sub_bands if bands is None else bands
+    c, b = cross_correlation(w[0], w[1], dt, recipe.max_lag), band_comparison(w[0], w[1], dt, bands)
     worst = worst_band(b)
     fig, axs = plt.subplots(len(b.delay)+1, 1, figsize=(8, 1.05*len(b.delay)+1.9), sharex=True, layout='constrained')
     text = f'lag {c.lag:+.1f} s, cc {c.zero_lag:.2f}\n$\\Delta$ln$A$ {amplitude_ratio(w[0], w[1]):+.2f}'
-    _plot_band(axs[0], pair.time.values, w, 'whole', text)
+    _plot_band(axs[0], recipe, w, 'whole', text)
     for k, (ax, name, x) in enumerate(zip(axs[1:], band_names(bands), _band_passed(w, dt, bands))):
         text = f'delay {b.delay[k]:+.1f} s, cc {b.correlation[k]:.2f}\n'
         text += f'$\\Delta$ln$A$ {b.amplitude[k]:+.2f}, power {100*b.share[k]:.0f} %'
-        _plot_band(ax, pair.time.values, x, f'{name.replace("-", "–")} s', text)
+        _plot_band(ax, recipe, x, f'{name.replace("-", "–")} s', text)
         if k == worst: ax.set_facecolor('0.92')
     axs[0].legend(loc='lower left', bbox_to_anchor=(0, .92), frameon=False, fontsize='small', ncols=2, borderaxespad=0)
     axs[-1].set_xlabel('time after origin (s)')

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PRODUCTS', 'PAIR_FEATURES', 'flat_top', 'clip_gain', 'has_gap', 'quality_table', 'segment_features', 'LinearResidual',
-           'linear_products', 'combination_norm', 'band_delays', 'linear_residual', 'pair_features']
+           'band_columns', 'product_names', 'linear_products', 'combination_norm', 'band_delays', 'linear_residual',
+           'pair_feature_names', 'pair_features']
 
 # %% ../../nbs/features/01_pair.ipynb #c2fc01fb
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from .compare import BANDS, band_comparison, band_names, signal_to_noise, worst_
 from ..labels.correlation import (
     amplitude_ratio, cross_correlation, cycle_skip, dominant_period, trace_faults, two_traces)
 from ..labels.misfit import add_misfit
-from ..pairs.schema import RECORD_LENGTH, check_pairs
+from ..pairs.schema import STUDY, Recipe, check_pairs, recipe_of
 
 # %% ../../nbs/features/01_pair.ipynb #c4d33c79
 def _has_run(hit, n):
@@ -100,31 +101,33 @@ def has_gap(
     return (straight & (np.ptp(s, axis=-1) > moves*np.abs(syn).max(-1)[:,None])).any(-1).reshape(lead)[()]
 
 # %% ../../nbs/features/01_pair.ipynb #c98e5356
-def _measures(obs, syn, dt, bands, max_lag):
+def _measures(obs, syn, recipe, bands, max_lag):
     "Every column that comes from the waveforms, for rows that are known to be sound"
+    dt, scale = recipe.dt, recipe.scale
     c, b = cross_correlation(obs, syn, dt, max_lag), band_comparison(obs, syn, dt, bands)
     names = band_names(bands)
     out = dict(zero_lag_correlation=c.zero_lag, correlation=c.best, lag=c.lag)
-    out |= dict(cycle_skip=cycle_skip(c.lag, dominant_period(syn, dt)), dlnA=amplitude_ratio(obs, syn))
-    out |= dict(signal_to_noise=signal_to_noise(obs, syn, dt))
+    out |= dict(cycle_skip=cycle_skip(c.lag, dominant_period(syn, dt, *recipe.periods)), dlnA=amplitude_ratio(obs, syn))
+    out |= dict(signal_to_noise=signal_to_noise(obs, syn, dt, min_noise=60*scale))
     for what in ('delay', 'correlation', 'amplitude', 'share'):
         out |= {f"{what}_{name.replace('-', '_')}": x for name, x in zip(names, getattr(b, what).T)}
     out |= dict(worst_band=np.array([*names, ''], object)[worst_band(b)])
-    return out | dict(clip_gain=clip_gain(obs, syn, dt), clipped=flat_top(obs, dt), gap=has_gap(obs, syn, dt))
+    out |= dict(clip_gain=clip_gain(obs, syn, dt, periods=(50*scale, 250*scale), max_lag=60*scale))
+    return out | dict(clipped=flat_top(obs, dt, 5*scale), gap=has_gap(obs, syn, dt, 30*scale))
 
 # %% ../../nbs/features/01_pair.ipynb #a46ca04d
 def quality_table(
     pairs,              # xarray.Dataset of pairs; may be lazy; not changed
-    bands=BANDS,        # edges of the bands, s, rising
-    max_lag:float=300., # largest lag tried, s
+    bands=None,         # edges of the bands, s, rising; None: the recipe's
+    max_lag:float=None, # largest lag tried, s; None: the recipe's
     chunk:int=512,      # pairs read at a time
 )->pd.DataFrame:        # one row per pair, index `pair`; NaN, False or '' where `status` is not 'ok'
     "Simple measures of every pair, and the reason where there are none"
     check_pairs(pairs, waveforms=False)
     if not chunk >= 1: raise ValueError(f'chunk is {chunk}, not a whole number from 1')
-    n, npts, status = pairs.sizes['pair'], pairs.sizes['time'], pairs.status.values.astype(object)
-    args = RECORD_LENGTH/npts, bands, max_lag
-    kinds = _measures(*np.eye(2, npts)[:,None], *args)       # of any two traces, for names and types of the columns
+    n, recipe, status = pairs.sizes['pair'], recipe_of(pairs), pairs.status.values.astype(object)
+    args = recipe, recipe.sub_bands if bands is None else bands, recipe.max_lag if max_lag is None else max_lag
+    kinds = _measures(*np.eye(2, recipe.npts)[:,None], *args)       # of any two traces, for names and types of the columns
     empty = {'b': False, 'O': ''}
     new = {k: np.full(n, empty.get(v.dtype.kind, np.nan), dtype=v.dtype) for k,v in kinds.items()}
     for i in range(0, n, chunk):
@@ -136,7 +139,7 @@ def quality_table(
         rows, w = rows[faults == 'ok'], w[faults == 'ok'].astype(float)
         if not len(rows): continue
         for k,v in _measures(w[:,0], w[:,1], *args).items(): new[k][rows] = v
-    known = {k: pairs[k].values for k in ('event', 'station', 'distance_deg')} | dict(status=status)
+    known = {k: pairs[k].values for k in ('event', 'station', 'component', 'distance_deg')} | dict(status=status)
     known |= {k: pairs[k].values for k in ('misfit', 'grade') if k in pairs}
     return pd.DataFrame(known | new, index=pd.RangeIndex(n, name='pair'))
 
@@ -173,17 +176,30 @@ def _norms(x): return np.sqrt(np.einsum('nf,nf->n', x, x.conj()).real)
 
 def _spectra(obs, syn, dt, bands):
     "Spectra of both traces, (n, nf), over the larger of their norms; d/dt as a factor, (nf,); weights of the bands"
+    longest, shortest = 1.2*bands[-1], .8*bands[0]
     nfft = next_fast_len(2*obs.shape[-1], real=True)
     f = rfftfreq(nfft, dt)
-    keep = (f > 1/600) & (f < 1/40)
+    keep = (f > 1/longest) & (f < 1/shortest)
     scale = np.maximum(np.abs(obs).max(-1), np.abs(syn).max(-1))[:,None]
     u0, s = (rfft(x/scale, nfft)[:,keep] for x in (obs, syn))
     top = np.maximum(_norms(u0), _norms(s))[:,None]
     return u0/top, s/top, 2j*np.pi*f[keep], _tents(f[keep], bands)
 
 # %% ../../nbs/features/01_pair.ipynb #81067e16
-_SIGNALS = ('residual', 'synthetic', *(f"rate_{x.replace('-', '_')}" for x in band_names(BANDS)))
-PRODUCTS = tuple(f'{a}__{b}' for i,a in enumerate(_SIGNALS) for b in _SIGNALS[i:])   # columns of `linear_products`
+def band_columns(
+    recipe:Recipe=STUDY,
+)->tuple:                # '50_70' and so on
+    "Endings of the columns of its bands"
+    return tuple(x.replace('-', '_') for x in band_names(recipe.sub_bands))
+
+def product_names(
+    recipe:Recipe=STUDY,
+)->tuple:                # columns of `linear_products`
+    "Names of the inner products: of the residual, the synthetic and its rate of change in each band"
+    signals = 'residual', 'synthetic', *(f'rate_{x}' for x in band_columns(recipe))
+    return tuple(f'{a}__{b}' for i,a in enumerate(signals) for b in signals[i:])
+
+PRODUCTS = product_names()
 
 def _products(u0, s, rate, tents):
     x = np.concatenate([(u0-s)[:,None], s[:,None], -(rate*s)[:,None]*tents], 1)
@@ -248,7 +264,7 @@ def linear_residual(
 )->LinearResidual:
     "Norms of the residual after the effect of delays, full and linear"
     obs, syn, lead = two_traces(obs, syn, dt)
-    lag = cross_correlation(obs, syn, dt).lag
+    lag = cross_correlation(obs, syn, dt, 6*bands[0]).lag
     out, _ = _linear_residual(obs, syn, dt, bands, band_comparison(obs, syn, dt, bands), lag)
     return LinearResidual(*(x.reshape(lead) for x in out))
 
@@ -256,21 +272,27 @@ def linear_residual(
 _QUALITY = (
     'zero_lag_correlation', 'correlation', 'lag', 'cycle_skip', 'dlnA',
     'signal_to_noise', 'clip_gain', 'clipped', 'gap')
-_NAMES = tuple(b.replace('-', '_') for b in band_names(BANDS))
-_BAND = tuple(f'{k}_{b}' for k in ('delay', 'correlation', 'amplitude', 'share') for b in _NAMES)
+_BAND = ('delay', 'correlation', 'amplitude', 'share')
 _PART = tuple(f'{k}_part_{i}' for k in ('correlation', 'amplitude', 'share') for i in range(1, 7))
 _LINEAR = ('residual_norm_linear', 'residual_norm_shifted', 'residual_norm_best', 'delay_spread')
 _PATH = ('distance_deg', 'event_depth_km', 'event_magnitude')
-PAIR_FEATURES = (   # what a classifier reads of one pair
-    *_QUALITY, *_BAND, 'envelope_misfit', 'phase_misfit', 'misfit', *_PART, *_LINEAR, *_PATH)
 
-def _more(w, table, dt):
+def pair_feature_names(
+    recipe:Recipe=STUDY,
+)->tuple:
+    "What a classifier reads of one pair of a recipe"
+    bands = [f'{k}_{b}' for k in _BAND for b in band_columns(recipe)]
+    return *_QUALITY, *bands, 'envelope_misfit', 'phase_misfit', 'misfit', *_PART, *_LINEAR, *_PATH
+
+PAIR_FEATURES = pair_feature_names()
+
+def _more(w, table, recipe):
     "Features and products that `quality_table` does not have, of pairs of waveforms (n, 2, npts)"
     obs, syn = w[:,0].astype(float), w[:,1].astype(float)
-    of_bands = lambda k: table[[f'{k}_{b}' for b in _NAMES]].values
-    known = BandComparison(*(of_bands(k) for k in ('delay', 'correlation', 'amplitude', 'share')))
-    linear, products = _linear_residual(obs, syn, dt, BANDS, known, table.lag.values)
-    return segment_features(obs, syn) | dict(zip(_LINEAR, linear)) | dict(zip(PRODUCTS, products.T))
+    of_bands = lambda k: table[[f'{k}_{b}' for b in band_columns(recipe)]].values
+    known = BandComparison(*map(of_bands, _BAND))
+    linear, products = _linear_residual(obs, syn, recipe.dt, recipe.sub_bands, known, table.lag.values)
+    return segment_features(obs, syn) | dict(zip(_LINEAR, linear)) | dict(zip(product_names(recipe), products.T))
 
 # %% ../../nbs/features/01_pair.ipynb #19e874b5
 _PLACES = ('azimuth_deg', 'event_latitude', 'event_longitude', 'station_latitude', 'station_longitude')
@@ -279,18 +301,20 @@ def pair_features(
     pairs,           # xarray.Dataset of pairs; may be lazy; not changed
     chunk:int=512,   # pairs read at a time
 )->pd.DataFrame:     # a row per pair; NaN where `status` is not 'ok'
-    "Names, `earth` (0: real), status, places (degrees), `PAIR_FEATURES` and `PRODUCTS` of every pair"
+    "Names, `earth` (0: real), status, places (degrees), `pair_feature_names` and `product_names` of every pair"
+    recipe, products = recipe_of(pairs), product_names(recipe_of(pairs))
     table = quality_table(pairs, chunk=chunk)
     graded = pairs if 'misfit' in pairs else add_misfit(pairs)
     names = ('envelope_misfit', 'phase_misfit', 'misfit', 'event_depth_km', 'event_magnitude', *_PLACES)
     new = {k: np.asarray(graded[k].values, float) for k in names}
-    dt, ok = RECORD_LENGTH/pairs.sizes['time'], table.status.values == 'ok'
-    new |= {k: np.full(len(table), np.nan) for k in (*_PART, *_LINEAR, *PRODUCTS)}
+    ok = table.status.values == 'ok'
+    new |= {k: np.full(len(table), np.nan) for k in (*_PART, *_LINEAR, *products)}
     for i in range(0, len(table), chunk):
         rows = i + np.flatnonzero(ok[i:i+chunk])
         if not len(rows): continue
         w = pairs.waveform[i:i+chunk].values[rows-i]
-        for k, x in _more(w, table.iloc[rows], dt).items(): new[k][rows] = x
+        for k, x in _more(w, table.iloc[rows], recipe).items(): new[k][rows] = x
     new['earth'] = pairs.earth.values.astype(int) if 'earth' in pairs else np.zeros(len(table), int)
     table = table.drop(columns=['misfit', 'grade'], errors='ignore').join(pd.DataFrame(new, index=table.index))
-    return table[['event', 'station', 'earth', 'status', *_PLACES, *PAIR_FEATURES, *PRODUCTS]]
+    names = 'event', 'station', 'component', 'earth', 'status', *_PLACES, *pair_feature_names(recipe)
+    return table[[*names, *products]]

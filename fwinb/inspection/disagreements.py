@@ -437,7 +437,7 @@ def _plot_differences(pair, ax):
             ax[k].text(.5, .5, f'cannot be compared: the {fault}', transform=ax[k].transAxes, ha='center')
         return
     dt = RECORD_LENGTH/pair.sizes['time']
-    how, _ = tf_settings(pair.attrs, pair.sizes['time'], dt, None, None)
+    how, _ = tf_settings(pair)
     d, grid = tf_difference(*pair.waveform.values, dt, **how), how['grid']
     largest, label = max(.1, np.abs(d.envelope).max()), 'envelope $(a-b)\\,/\\,\\max b$'
     plot_plane(ax['e'], ax['ce'], grid, d.envelope, largest, 'RdBu_r', label)

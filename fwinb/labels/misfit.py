@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'TRANSFORMS', 'UNRELATED', 'NO_PHASE', 'NO_MEETING', 'HALF_ANGLE', 'FAINT', 'SELDOM', 'SPREAD', 'CHUNK',
-           'SILENT', 'PAPER_THRESHOLDS', 'PAPER_FRACTIONS', 'MISFIT_VARIABLES', 'FAULTS', 'GRADE_COLORS', 'PLOT_END',
-           'TFDifference', 'misfit_grid', 'tf_difference', 'squared_angle', 'Recipe', 'Misfit', 'tf_misfit',
-           'class_words', 'grade', 'calibrate_thresholds', 'threshold_table', 'band_words', 'check_band',
-           'default_settings', 'add_misfit', 'grade_table', 'regrade', 'plot_plane', 'plot_tf_misfit', 'plot_signals',
-           'tf_settings', 'plot_grades']
+           'SILENT', 'PAPER_THRESHOLDS', 'PAPER_FRACTIONS', 'MISFIT_VARIABLES', 'FAULTS', 'PERIODS', 'GRADE_COLORS',
+           'PLOT_END', 'TFDifference', 'misfit_grid', 'tf_difference', 'squared_angle', 'Definition', 'Misfit',
+           'tf_misfit', 'class_words', 'grade', 'calibrate_thresholds', 'threshold_table', 'band_words', 'check_band',
+           'default_settings', 'add_misfit', 'grade_table', 'regrade', 'period_ticks', 'plot_plane', 'plot_tf_misfit',
+           'plot_signals', 'tf_settings', 'plot_grades']
 
 # %% ../../nbs/labels/02_misfit.ipynb #a52b037b
 import hashlib, json, os
@@ -22,10 +22,10 @@ from threadpoolctl import ThreadpoolController
 
 from .correlation import cross_correlation, cycle_skip, dominant_period, trace_faults, two_traces
 from .timefreq import (
-    cwt, log_frequencies, morlet, TFGrid, check_grid, gabor, gabor_groups, gabor_plan, tf_grid)
+    cwt, log_frequencies, morlet, TFGrid, check_grid, gabor, gabor_groups, gabor_plan, recipe_grid)
 from ..pairs.bootstrap import bootstrap_events
-from ..pairs.plot import ROMAN, length_unit, literal_text, pair_title
-from ..pairs.schema import RECORD_LENGTH, TRACES, as_variable, check_pairs
+from ..pairs.plot import ROMAN, length_unit, literal_text, pair_title, time_axis
+from ..pairs.schema import STUDY, TRACES, Recipe, as_variable, check_pairs, recipe_of
 from ..pairs.store import atomic_path
 
 # %% ../../nbs/labels/02_misfit.ipynb #de17f882
@@ -63,10 +63,12 @@ class TFDifference(NamedTuple):
 
 def misfit_grid(
     npts:int, dt:float,       # samples of a record; sample interval, s
-    transform:str='gabor',    # 'gabor': `tf_grid`; 'morlet': every sample, 36 log-spaced frequencies as in obspy
+    transform:str='gabor',    # 'gabor': `recipe_grid`; 'morlet': every sample, 36 log-spaced frequencies as in obspy
+    recipe:Recipe=STUDY,      # its periods count
 )->TFGrid:
     "The default grid of a transform"
-    return tf_grid(npts*dt) if transform == 'gabor' else TFGrid(np.arange(npts)*dt, log_frequencies())
+    if transform == 'gabor': return recipe_grid(recipe._replace(length=npts*dt))
+    return TFGrid(np.arange(npts)*dt, log_frequencies(*recipe.periods))
 
 # %% ../../nbs/labels/02_misfit.ipynb #9b012d65
 def tf_difference(
@@ -163,7 +165,7 @@ def _cell_sums(groups, ratio, weights, ncells):
         return (1 if ratio is None else np.maximum(ratio, 1))*np.sqrt(e2/b2), p2/w, common, b2/ncells, a2/ncells
 
 # %% ../../nbs/labels/02_misfit.ipynb #dca389b5
-class Recipe(NamedTuple):
+class Definition(NamedTuple):
     "How the misfit is defined and in which precision it is computed"
     grid:TFGrid     # times and frequencies
     s:float         # standard deviation of the Gabor window, s
@@ -172,25 +174,27 @@ class Recipe(NamedTuple):
     w0:float        # of the Morlet wavelet
     dtype:np.dtype  # float32 or float64
 
-def _recipe(npts, dt, grid, s, weights, transform, w0, dtype):
-    "A checked `Recipe`, with defaults filled in"
+def _definition(npts, dt, grid, s, weights, transform, w0, dtype, recipe=STUDY):
+    "A checked `Definition`, with defaults filled in"
     _check_definition(transform, weights)
     dtype = np.dtype(dtype or (np.float32 if (transform, weights) == ('gabor', 'ab') else np.float64))
     if dtype not in (np.float32, np.float64): raise ValueError(f'the precision must be float32 or float64, not {dtype}')
     if dtype == np.float32 and weights != 'ab':
         raise ValueError(f'weights {weights!r} count cells in which a signal is silent; they need double precision, '
                          f'not {dtype}')
-    return Recipe(check_grid(npts, dt, grid or misfit_grid(npts, dt, transform), s), s, weights, transform, w0, dtype)
+    grid = check_grid(npts, dt, grid or misfit_grid(npts, dt, transform, recipe), s)
+    return Definition(grid, s, weights, transform, w0, dtype)
 
-def _prepare(recipe, npts, dt):
+def _prepare(definition, npts, dt):
     "Function that yields real and imaginary part of the cells by group, each (n, cell), and the number of cells"
-    if recipe.transform == 'gabor':
-        plan = gabor_plan(npts, dt, recipe.grid, recipe.s, recipe.dtype)
-        return partial(gabor_groups, plan=plan), len(recipe.grid.times)*len(recipe.grid.freqs)
-    def cells(x, plan=morlet(npts, dt, recipe.grid.freqs, recipe.w0, recipe.dtype)):
+    grid = definition.grid
+    if definition.transform == 'gabor':
+        plan = gabor_plan(npts, dt, grid, definition.s, definition.dtype)
+        return partial(gabor_groups, plan=plan), len(grid.times)*len(grid.freqs)
+    def cells(x, plan=morlet(npts, dt, grid.freqs, definition.w0, definition.dtype)):
         w = cwt(x, plan).reshape(len(x), -1)
         return [(w.real, w.imag)]
-    return cells, npts*len(recipe.grid.freqs)
+    return cells, npts*len(grid.freqs)
 
 # %% ../../nbs/labels/02_misfit.ipynb #44bb3128
 FAINT = 1e-9     # mean square in the band, over peak^2 x length: below it single precision is not enough
@@ -202,29 +206,29 @@ def _rounding(dtype):
     "Mean square below which a trace of this type holds only its rounding in the band"
     return {'float16': 1e-7, 'float32': 1e-15}.get(np.dtype(dtype).name, 1e-26)
 
-def _chunk_sums(obs, syn, cells, ncells, recipe):
+def _chunk_sums(obs, syn, cells, ncells, definition):
     "`_cell_sums` of one chunk of pairs, (5, n)"
-    single, (n, npts) = recipe.dtype == np.float32, obs.shape
+    single, (n, npts) = definition.dtype == np.float32, obs.shape
     peaks = [np.maximum(w.max(-1), -w.min(-1))[:,None] for w in (obs, syn)]
     with np.errstate(over='ignore'): ratio = peaks[1].astype(float)/peaks[0]
     share = [1/np.maximum(ratio, 1), np.minimum(ratio, 1)]        # of each peak in the larger one
     apart = np.minimum(*share) < SPREAD
-    x = np.empty((2*n, npts), recipe.dtype)
+    x = np.empty((2*n, npts), definition.dtype)
     for w, p, out in zip((obs, syn), peaks, (x[:n], x[n:])):      # one scale for both is faster than two and a ratio
         np.divide(w, np.where(apart, p, np.maximum(*peaks)) if single else p, out=out, casting='same_kind')
     ratio = None if single else np.where(np.isinf(ratio), np.nan, ratio)[:,0]
-    sums = np.array(_cell_sums(cells(x), ratio, recipe.weights, ncells), float)
+    sums = np.array(_cell_sums(cells(x), ratio, definition.weights, ncells), float)
     if single: sums[3:] /= np.where(apart, np.inf, share)[...,0]**2   # over each trace's own peak; 0 if far apart
     return sums
 
 # %% ../../nbs/labels/02_misfit.ipynb #310385e2
-def _misfits(obs, syn, dt, recipe, chunk=None, workers=1, rounding=(1e-26, 1e-26)):
+def _misfits(obs, syn, dt, definition, chunk=None, workers=1, rounding=(1e-26, 1e-26)):
     """Envelope misfit, phase misfit (rad), and 1 or 2 where the band holds nothing of the observation or of the
     synthetic, else 0; (n,) each. The rows must be valid"""
-    npts, single = obs.shape[-1], recipe.dtype == np.float32
-    cells, ncells = _prepare(recipe, npts, dt)
-    if chunk is None: chunk = CHUNK[recipe.transform]
-    def one(i): return _chunk_sums(obs[i:i+chunk], syn[i:i+chunk], cells, ncells, recipe)
+    npts, single = obs.shape[-1], definition.dtype == np.float32
+    cells, ncells = _prepare(definition, npts, dt)
+    if chunk is None: chunk = CHUNK[definition.transform]
+    def one(i): return _chunk_sums(obs[i:i+chunk], syn[i:i+chunk], cells, ncells, definition)
     todo = range(0, len(obs), chunk)
     if workers == 1: parts = list(map(one, todo))
     else:
@@ -234,7 +238,7 @@ def _misfits(obs, syn, dt, recipe, chunk=None, workers=1, rounding=(1e-26, 1e-26
         p, silent = np.sqrt(p2), np.zeros(len(obs), int)
         again = np.flatnonzero((np.array(level) < FAINT*npts*dt).any(0) | ~(common > SELDOM))
         if len(again):
-            double = recipe._replace(dtype=np.dtype(float))
+            double = definition._replace(dtype=np.dtype(float))
             e[again], p[again], silent[again] = _misfits(obs[again], syn[again], dt, double, chunk, rounding=rounding)
         return e, p, silent
     faint = np.array(level) < np.array(rounding)[:,None]*npts*dt
@@ -287,12 +291,12 @@ def tf_misfit(
     if chunk is not None and not chunk >= 1: raise ValueError(f'chunk is {chunk}, not a whole number from 1')
     rounding = [_rounding(getattr(w, 'dtype', float)) for w in (obs, syn)]
     obs, syn, lead = two_traces(obs, syn, dt, dtype=None)
-    recipe = _recipe(obs.shape[-1], dt, grid, s, weights, transform, w0, dtype)
+    definition = _definition(obs.shape[-1], dt, grid, s, weights, transform, w0, dtype)
     with _blas().limit(limits=1, user_api='blas'):
-        e, p, silent = _misfits(obs, syn, dt, recipe, chunk, _threads(workers), rounding)
+        e, p, silent = _misfits(obs, syn, dt, definition, chunk, _threads(workers), rounding)
     if silent.any():
         i = int(np.argmax(silent > 0))
-        band = 1/recipe.grid.freqs.max(), 1/recipe.grid.freqs.min()
+        band = 1/definition.grid.freqs.max(), 1/definition.grid.freqs.min()
         raise ValueError(f'row {i}: the {TRACES[silent[i]-1]} trace {SILENT}, {band[0]:.4g} to {band[1]:.4g} s')
     if not np.isfinite(e).all():
         raise ValueError(f'row {np.argmin(np.isfinite(e))}: the syn trace is so much larger than the obs trace '
@@ -363,7 +367,7 @@ MISFIT_VARIABLES = ('envelope_misfit', 'phase_misfit', 'lag', 'correlation', 'ze
 _REASONS = 'is not finite', 'is all zero', 'is constant', SILENT
 FAULTS = ('', *(f'{k} trace {what}' for k in TRACES for what in _REASONS))
 
-def _measure(w, ok, index, dt, recipe, max_lag, workers=1, checkpoint=None):
+def _measure(w, ok, index, dt, definition, max_lag, periods, workers=1, checkpoint=None):
     "Columns `MISFIT_VARIABLES` for the waveforms (n, trace, npts) that are `ok`; the last is an index into `FAULTS`"
     out = np.full((len(w), len(MISFIT_VARIABLES)), np.nan)
     out[:, -2:] = 0
@@ -372,8 +376,8 @@ def _measure(w, ok, index, dt, recipe, max_lag, workers=1, checkpoint=None):
     out[rows, -1] = [FAULTS.index(f) for f in faults]
     rows = rows[faults == '']
     obs, syn = (w[:,k] if len(rows) == len(w) else w[rows,k] for k in (0, 1))
-    e, p, silent = _misfits(obs, syn, dt, recipe, workers=workers, rounding=[_rounding(w.dtype)]*2)
-    values = np.stack([e, p, *_lags(obs, syn, dt, max_lag)], axis=1)
+    e, p, silent = _misfits(obs, syn, dt, definition, workers=workers, rounding=[_rounding(w.dtype)]*2)
+    values = np.stack([e, p, *_lags(obs, syn, dt, max_lag, periods)], axis=1)
     out[rows, :-1] = np.where(silent[:,None] > 0, [np.nan]*5 + [0], values)
     out[rows, -1] = np.array([0, *(FAULTS.index(f'{k} trace {SILENT}') for k in TRACES)])[silent]
     if checkpoint is not None and len(w):
@@ -381,11 +385,11 @@ def _measure(w, ok, index, dt, recipe, max_lag, workers=1, checkpoint=None):
             with open(tmp, 'wb') as f: np.save(f, out)
     return out
 
-def _lags(obs, syn, dt, max_lag, chunk=64):
+def _lags(obs, syn, dt, max_lag, periods, chunk=64):
     "Lag, correlation, zero-lag correlation and flag, (4, n); a chunk fits into the processor's cache"
     def one(u0, u):
         c = cross_correlation(u0, u, dt, max_lag)
-        return c.lag, c.best, c.zero_lag, cycle_skip(c.lag, dominant_period(u, dt))
+        return c.lag, c.best, c.zero_lag, cycle_skip(c.lag, dominant_period(u, dt, *periods))
     parts = [one(obs[i:i+chunk], syn[i:i+chunk]) for i in range(0, len(obs), chunk)]
     return np.concatenate([np.empty((4, 0)), *parts], axis=1)
 
@@ -446,20 +450,21 @@ def check_band(
                          f'{1/low:.3g} s: give it a grid of this band, or make the pairs in another one')
 
 # %% ../../nbs/labels/02_misfit.ipynb #98831927
-def _settings(recipe, max_lag):
+def _settings(definition, max_lag):
     "Attributes that say how the pairs were graded"
     return dict(
-        misfit_transform=recipe.transform, misfit_weights=recipe.weights, misfit_window_s=recipe.s,
-        misfit_w0=recipe.w0, misfit_precision=recipe.dtype.name, misfit_max_lag_s=max_lag,
-        misfit_times_s=recipe.grid.times.tolist() if recipe.transform == 'gabor' else [],
-        misfit_frequencies_hz=recipe.grid.freqs.tolist())
+        misfit_transform=definition.transform, misfit_weights=definition.weights, misfit_window_s=definition.s,
+        misfit_w0=definition.w0, misfit_precision=definition.dtype.name, misfit_max_lag_s=max_lag,
+        misfit_times_s=definition.grid.times.tolist() if definition.transform == 'gabor' else [],
+        misfit_frequencies_hz=definition.grid.freqs.tolist())
 
 def default_settings(
-    npts:int,   # samples in a trace
-)->dict:        # attributes that `add_misfit` writes by default, thresholds aside
+    recipe:Recipe=STUDY,
+)->dict:                 # attributes that `add_misfit` writes by default, thresholds aside
     "How the misfit is computed unless told otherwise"
-    recipe = _recipe(npts, RECORD_LENGTH/npts, None, 100., 'ab', 'gabor', 6., None)
-    return dict(_settings(recipe, 300.), misfit_phase_unit_rad=1.)
+    if isinstance(recipe, int): recipe = STUDY._replace(npts=recipe)
+    definition = _definition(recipe.npts, recipe.dt, None, recipe.gabor_window, 'ab', 'gabor', 6., None, recipe)
+    return dict(_settings(definition, recipe.max_lag), misfit_phase_unit_rad=1.)
 
 def _graded(misfit, edges):
     "Variable `grade`, with its thresholds in words"
@@ -479,11 +484,11 @@ def _add_measures(pairs, columns, thresholds, phase_unit):
 def add_misfit(
     pairs,                       # xarray.Dataset of pairs; may be lazy; not changed
     thresholds=PAPER_THRESHOLDS, # upper ends of Class I, II and III
-    grid:TFGrid|None=None,       # default: `misfit_grid`
-    s:float=100.,                # standard deviation of the Gabor window, s
+    grid:TFGrid|None=None,       # default: `misfit_grid` of their recipe
+    s:float|None=None,           # standard deviation of the Gabor window, s; None: the recipe's, 2 shortest periods
     phase_unit:float=1.,         # rad: 1 for a phase misfit in radians, np.pi for half turns
-    max_lag:float=300.,          # largest lag tried, s
-    chunk:int=1024,              # pairs read at a time, if the waveforms are not Dask arrays
+    max_lag:float|None=None,     # largest lag tried, s; None: the recipe's, 6 shortest periods
+    chunk:int=1 << 10,           # pairs read at a time, if the waveforms are not Dask arrays
     *,
     weights:str='ab',            # of the phase, see `WEIGHTS`
     transform:str='gabor',       # or 'morlet'
@@ -495,16 +500,17 @@ def add_misfit(
     "Grade every pair whose status is 'ok'"
     check_pairs(pairs, waveforms=False)
     _check_unit(phase_unit)
-    n, dt, edges = pairs.sizes['pair'], RECORD_LENGTH/pairs.sizes['time'], _increasing(thresholds)
-    recipe = _recipe(pairs.sizes['time'], dt, grid, s, weights, transform, w0, dtype)
-    check_band(pairs.attrs.get('band_hz'), recipe.grid.freqs)
+    n, recipe, edges = pairs.sizes['pair'], recipe_of(pairs), _increasing(thresholds)
+    s, max_lag = recipe.gabor_window if s is None else s, recipe.max_lag if max_lag is None else max_lag
+    definition = _definition(recipe.npts, recipe.dt, grid, s, weights, transform, w0, dtype, recipe)
+    check_band(pairs.attrs.get('band_hz'), definition.grid.freqs)
     workers, ok, dask = _threads(workers), pairs.status.values == 'ok', pairs.waveform.chunks is not None
-    settings = _settings(recipe, max_lag)
+    settings = _settings(definition, max_lag)
     if checkpoint is not None:
         if not dask: raise ValueError('a checkpoint needs waveforms in Dask: open_pairs(path, dask=True), '
                                       'after pip install fwinb[scale]')
         checkpoint = _checkpoint(checkpoint, pairs, ok, settings)
-    measure = partial(_measure, dt=dt, recipe=recipe, max_lag=max_lag)
+    measure = partial(_measure, dt=recipe.dt, definition=definition, max_lag=max_lag, periods=recipe.periods)
     with _blas().limit(limits=1, user_api='blas'):
         if dask: columns = _measure_chunks(pairs, ok, measure, checkpoint)
         else:
@@ -546,6 +552,19 @@ def _edges(x):
     mid = (x[1:] + x[:-1])/2
     return np.concatenate([[2*x[0]-mid[0]], mid, [2*x[-1]-mid[-1]]])
 
+# s; of each decade
+PERIODS = (10, 12, 15, 17, 20, 25, 30, 40, 50, 60, 80)
+
+def period_ticks(
+    low:float, high:float, # ends of a frequency axis, mHz
+)->list:                   # s, rising
+    "Round periods at least 15 % of the axis apart"
+    out = []
+    for T in (x*10.**k for k in range(-2, 4) for x in PERIODS):
+        within = low*.99 <= 1e3/T <= high*1.01
+        if within and (not out or 1e3/out[-1] - 1e3/T >= .15*(high-low)): out.append(T)
+    return out
+
 def plot_plane(ax, cax, grid, z, vmax, cmap, label):
     "A signed quantity over time and frequency (mHz), with its colour bar and the periods on the right"
     ax.patch.set(facecolor='white', hatch='////', edgecolor='0.75', lw=0)
@@ -553,8 +572,8 @@ def plot_plane(ax, cax, grid, z, vmax, cmap, label):
                           rasterized=True)
     ax.tick_params(labelleft=False, labelbottom=False)
     right, lo, hi = ax.secondary_yaxis('right'), *_edges(grid.freqs*1e3)[[0,-1]]
-    periods = [T for T in (50, 60, 80, 120, 200, 500) if lo*.99 <= 1e3/T <= hi*1.01]
-    right.set_yticks([1e3/T for T in periods], labels=[str(T) for T in periods])
+    periods = period_ticks(lo, hi)
+    right.set_yticks([1e3/T for T in periods], labels=[f'{T:g}' for T in periods])
     right.set_ylabel('period (s)')
     return ax.figure.colorbar(image, cax=cax, label=label)
 
@@ -571,16 +590,16 @@ def _plot_sides(top, left, grid, part, color, symbol):
 # %% ../../nbs/labels/02_misfit.ipynb #b88a1f8b
 def plot_tf_misfit(
     pair,                        # Dataset of one pair: `pairs.isel(pair=i)`
-    grid:TFGrid|None=None,       # default: what the pair was graded with, or `tf_grid()`
-    s:float|None=None,           # standard deviation of the Gabor window, s; default: likewise, or 100
+    grid:TFGrid|None=None,       # default: what the pair was graded with, or that of its recipe
+    s:float|None=None,           # standard deviation of the Gabor window, s; default: likewise
     thresholds=PAPER_THRESHOLDS, # for the class in the title, if the pair has none yet
 ):                                # the figure
     "Both signals, their envelope difference above and their phase difference below, with marginals"
     import matplotlib.pyplot as plt
-    pair, dt = pair.compute(), RECORD_LENGTH/pair.sizes['time']
-    (obs, syn), (how, unit) = pair.waveform.values, tf_settings(pair.attrs, pair.sizes['time'], dt, grid, s)
+    pair, recipe = pair.compute(), recipe_of(pair)
+    (obs, syn), (how, unit), dt = pair.waveform.values, tf_settings(pair, grid, s), recipe.dt
     d, m = tf_difference(obs, syn, dt, **how), tf_misfit(obs, syn, dt, phase_unit=unit, **how)
-    grid = how['grid']
+    grid = how['grid']._replace(times=recipe.start + how['grid'].times)
     fig = plt.figure(figsize=(8, 7), layout='constrained')
     ax = fig.subplot_mosaic([['.','te','.'], ['fe','e','ce'], ['.','u','.'], ['fp','p','cp'], ['.','tp','.']],
                             width_ratios=[1, 6, .18], height_ratios=[.7, 2.2, 1.8, 2.2, .7])
@@ -592,7 +611,7 @@ def plot_tf_misfit(
     _plot_sides(ax['te'], ax['fe'], grid, d.envelope_part, '0.35', '\\chi_e^2')
     _plot_sides(ax['tp'], ax['fp'], grid, d.phase_part, '0.35', '\\chi_p^2')
     plot_signals(ax['u'], pair.time.values, obs, syn)
-    for k in ('te', 'e', 'u', 'p', 'tp'): ax[k].set(xlim=(0, RECORD_LENGTH), xticks=np.arange(0, RECORD_LENGTH+1, 300))
+    for k in ('te', 'e', 'u', 'p', 'tp'): time_axis(ax[k], recipe)
     for k,y in (('fe','e'), ('fp','p')): ax[k].set_ylim(ax[y].get_ylim())
     for k in ('te', 'u'): ax[k].tick_params(labelbottom=False)
     ax['tp'].set_xlabel('time after origin (s)')
@@ -608,14 +627,15 @@ def plot_signals(ax, t, obs, syn):
     ax.set_ylabel(f'u ({unit})')
     ax.legend(loc='lower right', bbox_to_anchor=(1, .98), ncols=2, frameon=False, fontsize='small')
 
-def tf_settings(attrs, npts, dt, grid, s):
+def tf_settings(pairs, grid=None, s=None):
     "Definition for `tf_misfit`, and its phase unit: as given, else from the attributes of the pairs, else defaults"
+    attrs, recipe = pairs.attrs, recipe_of(pairs)
     transform = attrs.get('misfit_transform', 'gabor')
     if grid is None:
         stored = dict(times='misfit_times_s', freqs='misfit_frequencies_hz')
         stored = {k: np.array(attrs[name]) for k,name in stored.items() if attrs.get(name)}
-        grid = misfit_grid(npts, dt, transform)._replace(**stored)
-    how = dict(grid=grid, s=attrs.get('misfit_window_s', 100.) if s is None else s, transform=transform,
+        grid = misfit_grid(recipe.npts, recipe.dt, transform, recipe)._replace(**stored)
+    how = dict(grid=grid, s=attrs.get('misfit_window_s', recipe.gabor_window) if s is None else s, transform=transform,
                weights=attrs.get('misfit_weights', 'ab'), w0=attrs.get('misfit_w0', 6.))
     return how, attrs.get('misfit_phase_unit_rad', 1.)
 

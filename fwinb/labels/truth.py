@@ -15,7 +15,7 @@ from .correlation import amplitude_ratio, trace_faults
 from .misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds, regrade
 from ..pairs.bootstrap import bootstrap_events
 from ..pairs.plot import ROMAN, magnitude_words, plot_pair
-from ..pairs.schema import RECORD_LENGTH, check_pairs
+from ..pairs.schema import check_pairs, recipe_of
 from ..pairs.store import open_pairs
 
 # %% ../../nbs/labels/03_truth.ipynb #b31eecb0
@@ -119,24 +119,26 @@ def amplitude_ratios(
 def correlation_rule(
     pairs,             # Dataset of pairs with misfit
     correlation=.8,    # the largest correlation must be above
-    lag=10.,           # the delay at which it is reached must be below, s; either sign
+    lag=None,          # the delay at which it is reached must be below, s; either sign; None: .2 shortest periods
     amplitude=.5,      # |ln(rms obs/rms syn)| must be below
 )->np.ndarray:         # (n,) bool; False where a trace is dead
     "The rule of thumb: similar in shape, time and amplitude"
-    in_time = np.abs(pairs.lag.values) < lag
+    in_time = np.abs(pairs.lag.values) < (.2*recipe_of(pairs).periods[0] if lag is None else lag)
     return (pairs.correlation.values > correlation) & in_time & (np.abs(amplitude_ratios(pairs)) < amplitude)
 
 # %% ../../nbs/labels/03_truth.ipynb #a6b588ba
 def obspy_misfit(
     pairs,       # Dataset of pairs; may be lazy
     index,       # which, (m,)
-    t_min=50.,   # shortest period, s
-    t_max=500.,  # longest period, s
+    t_min=None,  # shortest period, s; None: the recipe's
+    t_max=None,  # longest period, s; None: the recipe's
     nf:int=36,   # frequencies, log-spaced
 )->np.ndarray:   # (m,) envelope + phase misfit, the phase in half turns
     "Sum of `em` and `pm` of obspy.signal.tf_misfit, with the observation as the reference"
     from obspy.signal.tf_misfit import em, pm
-    keys = dict(dt=RECORD_LENGTH/pairs.sizes['time'], fmin=1/t_max, fmax=1/t_min, nf=nf)
+    recipe = recipe_of(pairs)
+    short, long = t_min or recipe.periods[0], t_max or recipe.periods[1]
+    keys = dict(dt=recipe.dt, fmin=1/long, fmax=1/short, nf=nf)
     def both(w):
         obs, syn = w.astype(float)/np.abs(w).max()   # 1e-9 m squared is small
         return em(syn, obs, **keys) + pm(syn, obs, **keys)

@@ -4,25 +4,27 @@
 
 # %% auto #0
 __all__ = ['MANTLE', 'SYN_BAND', 'Shell', 'make_shell', 'shear_energy', 'toroidal_of_degree', 'Toroidal', 'toroidal_modes',
-           'group_velocity', 'source_terms', 'toroidal_at', 'pattern', 'three_components', 'step_response',
-           'to_north_east', 'synthesize_zne', 'trace_of']
+           'prem_toroidal', 'group_velocity', 'source_terms', 'toroidal_at', 'pattern', 'three_components',
+           'step_response', 'to_north_east', 'synthesize_zne', 'trace_of', 'prem_components']
 
 # %% ../../nbs/earth/01_toroidal.ipynb #35681058
 from dataclasses import dataclass
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np, pandas as pd
 from obspy import Stream, Trace
-from obspy.signal.rotate import rotate_rt_ne
+from obspy.signal.rotate import rotate_ne_rt, rotate_rt_ne
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
-from ..data.events import half_duration, read_source
+from ..data.events import Rejected, read_source, sub_sources
 from .modes import (
-    DEGREE, F_MIN_MHZ, F_REF_MHZ, PREM, RADIUS, TOP, Modes, cosine_band, eigenfunctions_at, element_rows,
-    legendre_table, medium, prem_modes, station_coordinates)
-from ..pairs.schema import path_geometry
+    AFTER, DEGREE, F_MIN_MHZ, F_REF_MHZ, HIGHEST_MHZ, PREM, RADIUS, TOP, Modes, cosine_band, eigenfunctions_at,
+    element_rows, highest_mhz, legendre_table, medium, modes_for, prem_modes, prem_traces, refinement,
+    station_coordinates)
+from ..pairs.schema import STUDY, Recipe, path_geometry
 
 # %% ../../nbs/earth/01_toroidal.ipynb #8f83c8d8
 MANTLE = PREM[2:] # the solid shell above the core: mantle and crust
@@ -33,12 +35,15 @@ class Shell(NamedTuple):
     scale:np.ndarray     # (n,) one over the square root of the mass: x*scale is nodal W
     stiffness:np.ndarray # (2, n, n)
     loss:np.ndarray      # (2, n, n) imaginary part of the energy: omega^2/Q
+    owner:list           # `Layer` of each element
 
 # %% ../../nbs/earth/01_toroidal.ipynb #559ecc4b
 def make_shell(
-    layers=MANTLE, # solid layers from below, as in `PREM`
+    layers=MANTLE,   # solid layers from below, as in `PREM`
+    refine:float=1., # factor on the number of elements in each layer, rounded up
 )->Shell:
     "Sum the spectral elements of a solid shell"
+    layers = [x._replace(elements=int(np.ceil(x.elements*refine - 1e-9))) for x in layers]
     edges = [np.linspace(x.bottom, x.top, x.elements+1)*1e3 for x in layers]
     a, b = (np.concatenate([e[s] for e in edges]) for s in (slice(-1), slice(1, None)))
     owner = [x for x in layers for _ in range(x.elements)]
@@ -51,7 +56,7 @@ def make_shell(
         Q[:,dof,dof] += shear_energy(q, m.mu_loss, m.mu_loss)
         mass[dof] += m.rho*q.w
     s = 1/np.sqrt(mass)
-    return Shell(a, b, s, K*s[:,None]*s, Q*s[:,None]*s)
+    return Shell(a, b, s, K*s[:,None]*s, Q*s[:,None]*s, owner)
 
 def shear_energy(
     q,         # `Rows` of a solid element
@@ -95,12 +100,13 @@ class Toroidal:
 
 # %% ../../nbs/earth/01_toroidal.ipynb #62a39e5e
 def toroidal_modes(
-    fmax_mhz:float=21.5,  # highest frequency, mHz; at most 23, which the mesh resolves
+    fmax_mhz:float=21.5,  # highest frequency, mHz; at most `HIGHEST_MHZ`
     layers=MANTLE,        # solid layers from below
 )->Toroidal:
     "Compute the toroidal modes between 0.2 mHz and `fmax_mhz`"
-    if not F_MIN_MHZ < fmax_mhz <= 23: raise ValueError(f'fmax_mhz is {fmax_mhz}, outside {F_MIN_MHZ} .. 23 mHz')
-    shell, rows, l = make_shell(layers), [], 1
+    if not F_MIN_MHZ < fmax_mhz <= HIGHEST_MHZ:
+        raise ValueError(f'fmax_mhz is {fmax_mhz}, outside {F_MIN_MHZ} .. {HIGHEST_MHZ:g} mHz')
+    shell, rows, l = make_shell(layers, refinement(fmax_mhz)), [], 1
     first = int(np.searchsorted(shell.bottoms, TOP-1))
     with threadpool_limits(1, user_api='blas'):
         while len(rows) < 2 or len(rows[-1][2]):
@@ -108,6 +114,13 @@ def toroidal_modes(
             rows.append((np.full(len(w), l), np.arange(len(w)) + (l==1), w, q, group, x[:,DEGREE*first:]))
             l += 1
     return Toroidal(*map(np.concatenate, zip(*rows)), edges=np.r_[shell.bottoms[first:], shell.tops[-1]])
+
+@lru_cache(2)
+def prem_toroidal(
+    fmax_mhz:float=21.5,  # highest frequency, mHz
+)->Toroidal:              # kept in memory
+    "Toroidal modes of PREM between 0.2 mHz and `fmax_mhz`"
+    return toroidal_modes(fmax_mhz)
 
 # %% ../../nbs/earth/01_toroidal.ipynb #a7db9b97
 def group_velocity(
@@ -153,12 +166,14 @@ def pattern(
     terms,            # (5, m) of `source_terms`
     distance_deg,     # (n,) degrees, inside 0 .. 180
     azimuth_deg,      # (n,) from source to receiver, clockwise from north, degrees
+    table=None,       # `legendre_table` to the highest degree or beyond; None: computed here
 )->np.ndarray:        # (3, n, m): A, its slope along the distance, its slope along phi over sin(distance)
     "The radiation pattern and its gradient on the unit sphere"
     d = np.radians(distance_deg).astype(float)
     if not (np.sin(d) > 1e-9).all():
         raise ValueError(f'distance_deg {distance_deg}: radial and transverse exist between 0 and 180 degrees only')
-    p, k2, cot = legendre_table(l.max(), distance_deg)[:,l].transpose(0, 2, 1), l*(l+1.), (1/np.tan(d))[:,None]
+    table = legendre_table(l.max(), distance_deg) if table is None else table
+    p, k2, cot = table[:,l].transpose(0, 2, 1), l*(l+1.), (1/np.tan(d))[:,None]
     dp = (-p[1], k2*p[0] - cot*p[1], (k2-2)*p[1] - 2*cot*p[2])
     phi, out = np.pi - np.radians(azimuth_deg)[:,None], np.zeros((3, len(d), len(l)))
     for m, (a, b) in enumerate(((terms[0], 0), terms[1:3], terms[3:])):
@@ -221,23 +236,25 @@ def synthesize_zne(
     event,                   # obspy Event with a centroid and a moment tensor
     stations,                # obspy Inventory, or a mapping from 'NET.STA' to (latitude, longitude)
     modes:Modes=None,        # None: `prem_modes()`
-    toroidal:Toroidal=None,  # None: `toroidal_modes()`
+    toroidal:Toroidal=None,  # None: `prem_toroidal()`
     before:float=600.,       # s of rest before the centroid time
     after:float=2700.,       # s of motion after it
     dt:float=1.,             # sample interval, s
 )->Stream:                   # three traces per station: displacement up, north, east, m
-    "Three-component PREM seismograms of a catalogue event"
+    "Three-component PREM seismograms of a catalogue event, of a finite source summed over its sub-sources"
     source, places = read_source(event), station_coordinates(stations)
     if not places: raise ValueError('there is no station to synthesize for')
     lat, lon = np.array(list(places.values()), float).T
-    distance, azimuth = path_geometry(source.latitude, source.longitude, lat, lon)
-    back = path_geometry(lat, lon, source.latitude, source.longitude)[1]
     time = np.arange(round((before+after)/dt)+1)*dt - before
-    u = three_components(
-        modes or prem_modes(), toroidal or toroidal_modes(), source.depth_km, source.tensor, distance, azimuth, time,
-        half_duration(event))
+    modes, toroidal, waves = modes or prem_modes(), toroidal or prem_toroidal(), 0.
+    for p in sub_sources(event):
+        distance, azimuth = path_geometry(p.latitude, p.longitude, lat, lon)
+        back = path_geometry(lat, lon, p.latitude, p.longitude)[1]
+        u = three_components(
+            modes, toroidal, p.depth_km, p.tensor, distance, azimuth, time - (p.time-source.time), p.half_duration)
+        waves = waves + to_north_east(u, back)
     return Stream(trace_of(x, f'{name}..{SYN_BAND}{c}', source, places[name], time[0], dt)
-                  for name, zne in zip(places, to_north_east(u, back)) for c, x in zip('ZNE', zne))
+                  for name, zne in zip(places, waves) for c, x in zip('ZNE', zne))
 
 # %% ../../nbs/earth/01_toroidal.ipynb #695c6c6a
 def trace_of(
@@ -254,8 +271,33 @@ def trace_of(
     back = path_geometry(*place, source.latitude, source.longitude)[1]
     sac = dict(
         b=start, o=0., stla=place[0], stlo=place[1], evla=source.latitude, evlo=source.longitude, evdp=source.depth_km,
-        gcarc=float(distance), az=float(azimuth), baz=float(back), cmpaz=90. if channel[-1] == 'E' else 0.,
+        gcarc=float(distance), az=float(azimuth), baz=float(back),
+        cmpaz=90. if channel[-1] == 'E' else 0.,
         cmpinc=0. if channel[-1] == 'Z' else 90., kevnm=source.name[:16], kcmpnm=channel, idep=6, lcalda=False)
     return Trace(np.asarray(u, np.float32), dict(
         network=network, station=station, location=location, channel=channel, delta=dt, starttime=source.time+start,
         sac=sac))
+
+# %% ../../nbs/earth/01_toroidal.ipynb #c7b7f5ef
+def prem_components(
+    event,                # obspy Event with a moment tensor
+    places,               # NET.STA -> latitude, longitude, geographic degrees
+    recipe:Recipe=STUDY,  # its components, band and window
+)->dict:                  # NET.STA -> component -> obspy Trace, displacement, m; NET.STA -> Trace if all is vertical
+    "PREM seismograms of an event on the components of a recipe, or `Rejected`"
+    if recipe.components == ('Z',): return prem_traces(event, places, recipe)
+    modes, toroidal = modes_for(recipe.band), prem_toroidal(highest_mhz(recipe.band))
+    try: st = synthesize_zne(event, places, modes, toroidal, before=60., after=recipe.end+AFTER, dt=4.)
+    except Rejected: raise                                         # the catalogue's fault, not the synthetic's
+    except ValueError as e: raise Rejected('no synthetic', str(e)) from e
+    return {f'{z.stats.network}.{z.stats.station}': {c: x for c, x in _turned(z, n, e).items() if c in recipe.components}
+            for z, n, e in zip(st[::3], st[1::3], st[2::3])}
+
+def _turned(z, n, e):
+    "Component -> trace; radial and transverse by the back-azimuth in the header of the vertical trace"
+    back, out = z.stats.sac['baz'], dict(Z=z, R=n.copy(), T=e.copy())
+    out['R'].data, out['T'].data = (x.astype(np.float32) for x in rotate_ne_rt(n.data, e.data, back))
+    for c, turn in (('R', 180), ('T', 270)):
+        out[c].stats.channel = out[c].stats.sac['kcmpnm'] = SYN_BAND + c
+        out[c].stats.sac['cmpaz'] = (back + turn) % 360
+    return out

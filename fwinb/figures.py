@@ -22,7 +22,7 @@ from .labels.truth import STUDY_SUBSET, STUDY_TEST
 from .models.resnet import ResNet1d, count_weights, plot_architecture
 from .models.sensitivity import plot_by_epoch, plot_sensitivity
 from .pairs.plot import ROMAN, magnitude_words, plot_pair
-from .pairs.schema import check_pairs
+from .pairs.schema import STUDY, check_pairs, recipe_of
 from .pairs.store import atomic_path
 
 # %% ../nbs/10_figures.ipynb #a9aa26d0
@@ -71,7 +71,13 @@ def figure_2(
     limits = f"; the classes end at $\\chi$ = {', '.join(f'{x:.2f}' for x in edges)}" if edges is not None else ''
     kinds = ' and '.join(sorted(set(pairs.origin.values)))
     return fig, (f"Pairs and their labels: for each class the {per_class} pairs nearest to its median misfit $\\chi$, "
-                 f"of {pairs.sizes['pair']:,} {kinds} pairs{limits}. Vertical displacement, T > 50 s.")
+                 f"of {pairs.sizes['pair']:,} {kinds} pairs{limits}. {_displacement(recipe_of(pairs))}.")
+
+def _displacement(recipe):
+    "Components and periods in words"
+    what = 'Vertical displacement' if recipe.components == ('Z',) else f"Displacement along {', '.join(recipe.components)}"
+    short, long = recipe.periods
+    return f'{what}, T > {short:g} s' if recipe.periods == STUDY.periods else f'{what}, T of {short:g} to {long:g} s'
 
 # %% ../nbs/10_figures.ipynb #a5aeaba9
 def _plot_labels(pairs, chosen, per_class):

@@ -16,15 +16,15 @@ from scipy.fft import next_fast_len, rfft, rfftfreq
 from scipy.ndimage import map_coordinates
 
 from ..earth.structure import crust_map, great_circle
-from ..features.compare import BANDS, band_names
+from ..features.compare import band_names
 from ..labels.correlation import amplitude_ratio, trace_faults, two_traces
-from ..labels.misfit import GRADE_COLORS, plot_plane, plot_signals, tf_settings, add_misfit, tf_difference
+from ..labels.misfit import GRADE_COLORS, add_misfit, period_ticks, plot_plane, plot_signals, tf_difference, tf_settings
 from ..labels.truth import with_grades
 from ..models.metrics import truth_class
 from ..models.pretrained import Model, load_model, predict
 from ..pairs.bootstrap import bootstrap_events
-from ..pairs.plot import ROMAN, literal_text, pair_title
-from ..pairs.schema import RECORD_LENGTH, check_pairs, geocentric_latitude
+from ..pairs.plot import ROMAN, literal_text, pair_title, time_axis
+from ..pairs.schema import STUDY, check_pairs, geocentric_latitude, recipe_of
 
 # %% ../../nbs/inspection/00_disagreements.ipynb #fd1548e5
 def judged_pairs(
@@ -154,7 +154,7 @@ def spectral_difference(
     obs:np.ndarray, # observed, (n, npts), any unit
     syn:np.ndarray, # synthetic, same shape and unit
     dt:float,       # sample interval, s
-    bands=BANDS,    # edges of the bands, s, rising
+    bands=STUDY.sub_bands, # edges of the bands, s, rising
 )->SpectralDifference:
     "Level, phase and coherence of two signals by band, and the record's power that the synthetic lacks"
     obs, syn, _ = two_traces(obs, syn, dt)
@@ -201,12 +201,13 @@ def _not_checked(texts):
 def fourier_check(
     pairs,                   # Dataset of pairs; may be lazy; not changed
     limits=FourierLimits(),
-    bands=BANDS,             # edges of the bands, s, rising
-    chunk:int=1024,          # pairs read at a time
+    bands=None,              # edges of the bands, s, rising; None: the recipe's
+    chunk:int=1 << 10,       # pairs read at a time
 )->pd.DataFrame:            # one row per pair, index `pair`: the fields of `SpectralDifference`, by band; wrong; reason
     "Is a pair obviously wrong by its spectra, and why? Pairs that cannot be graded are not checked"
     check_pairs(pairs, waveforms=False)
-    n, dt, fields = pairs.sizes['pair'], RECORD_LENGTH/pairs.sizes['time'], SpectralDifference._fields
+    n, recipe, fields = pairs.sizes['pair'], recipe_of(pairs), SpectralDifference._fields
+    dt, bands = recipe.dt, recipe.sub_bands if bands is None else bands
     names = band_names(bands)
     columns = [f"{what}_{b.replace('-', '_')}" for what in fields[:4] for b in names] + list(fields[4:])
     values, reason = np.full((n, len(columns)), np.nan), _not_checked(pairs.status.values)
@@ -248,33 +249,35 @@ def set_aside_table(
     return pd.DataFrame(rows).T.astype(dict(pairs=int, aside=int, usable=int)).rename_axis(['by', 'group'])
 
 # %% ../../nbs/inspection/00_disagreements.ipynb #e5e97eb2
-_PERIODS = (50, 70, 100, 200)   # s, on the upper axis of spectra
-
 def plot_spectra(
     pair,        # Dataset of one pair: `pairs.isel(pair=i)`
     axs=None,    # two axes to draw on: amplitude and phase
-    bands=BANDS, # edges of the bands of the phase, s, rising
+    bands=None,  # edges of the bands of the phase, s, rising; None: the recipe's
 ):               # the two axes
     "Amplitude spectra of observation (black) and synthetic (red), and the phase between them by band"
     import matplotlib.pyplot as plt
     if axs is None: axs = plt.subplots(2, 1, figsize=(4, 4), sharex=True, height_ratios=[2, 1], layout='constrained')[1]
-    w, dt = pair.waveform.values.astype(float), RECORD_LENGTH/pair.sizes['time']
+    w, recipe = pair.waveform.values.astype(float), recipe_of(pair)
+    dt, bands = recipe.dt, recipe.sub_bands if bands is None else bands
+    low, high = .5e3/recipe.periods[1], 1.1e3/recipe.periods[0]               # mHz
     nfft = next_fast_len(2*w.shape[-1], real=True)
     f, spectra = 1e3*rfftfreq(nfft, dt), dt*np.abs(rfft(np.nan_to_num(w), nfft))
     axs[0].plot(f[1:], spectra[0,1:], color='black', lw=1.3, label='observed')
     axs[0].plot(f[1:], spectra[1,1:], color='tab:red', lw=.9, label='synthetic')
-    inside = spectra[:, (f > 1) & (f < 22)]
-    high = inside.max()*2 if inside.max() > 0 else 1.
-    axs[0].set(yscale='log', ylim=(high/2e3, high), ylabel='amplitude (m s)', xlim=(0, 22))
+    inside = spectra[:, (f > low) & (f < high)]
+    top = inside.max()*2 if inside.max() > 0 else 1.
+    axs[0].set(yscale='log', ylim=(top/2e3, top), ylabel='amplitude (m s)', xlim=(0, high))
     _plot_band_phases(axs[1], w, dt, bands)
-    _period_axis(axs[0])
+    axs[1].set_xlim(0, high)
+    _period_axis(axs[0], bands)
     return axs
 
 # %% ../../nbs/inspection/00_disagreements.ipynb #185a8e97
-def _period_axis(ax):
+def _period_axis(ax, bands):
     "Periods above, where the axis below is in mHz"
-    up = ax.secondary_xaxis('top')
-    up.set_xticks([1e3/T for T in _PERIODS], labels=[str(T) for T in _PERIODS])
+    up, periods = ax.secondary_xaxis('top'), period_ticks(1e3/bands[-1], 1e3/bands[0])
+    periods = [T for T in periods if T < .5*bands[-1]]                         # the longest crowd at the left
+    up.set_xticks([1e3/T for T in periods], labels=[f'{T:g}' for T in periods])
     up.set_xlabel('period (s)', fontsize='small')
     up.tick_params(labelsize='small')
 
@@ -288,7 +291,7 @@ def _plot_band_phases(ax, w, dt, bands):
             ax.bar((a+b)/2, phase, .94*(b-a), color='#0072b2', alpha=x)
     ax.axhline(0, color='0.3', lw=.7)
     for y in (-np.pi/2, np.pi/2): ax.axhline(y, color='0.3', lw=.7, ls=':')
-    ax.set(ylim=(-np.pi, np.pi), yticks=[-np.pi, 0, np.pi], yticklabels=['$-\\pi$', '0', '$\\pi$'], xlim=(0, 22),
+    ax.set(ylim=(-np.pi, np.pi), yticks=[-np.pi, 0, np.pi], yticklabels=['$-\\pi$', '0', '$\\pi$'],
            xlabel='frequency (mHz)', ylabel='phase (rad)')
 
 # %% ../../nbs/inspection/00_disagreements.ipynb #edaa8caf
@@ -416,7 +419,7 @@ def compare_pair(
     w = pair.waveform.values
     plot_signals(ax['u'], pair.time.values, *np.nan_to_num(w))
     _plot_differences(pair, ax)
-    for k in 'uep': ax[k].set(xlim=(0, RECORD_LENGTH), xticks=np.arange(0, RECORD_LENGTH+1, 300))
+    for k in 'uep': time_axis(ax[k], recipe_of(pair))
     for k in 'ue': ax[k].tick_params(labelbottom=False)
     ax['p'].set_xlabel('time after origin (s)')
     plot_spectra(pair, (ax['spectrum'], ax['phase']))
@@ -436,9 +439,9 @@ def _plot_differences(pair, ax):
             ax[k].set(yticks=[])
             ax[k].text(.5, .5, f'cannot be compared: the {fault}', transform=ax[k].transAxes, ha='center')
         return
-    dt = RECORD_LENGTH/pair.sizes['time']
-    how, _ = tf_settings(pair)
-    d, grid = tf_difference(*pair.waveform.values, dt, **how), how['grid']
+    recipe, (how, _) = recipe_of(pair), tf_settings(pair)
+    d, grid = tf_difference(*pair.waveform.values, recipe.dt, **how), how['grid']
+    grid = grid._replace(times=recipe.start + grid.times)
     largest, label = max(.1, np.abs(d.envelope).max()), 'envelope $(a-b)\\,/\\,\\max b$'
     plot_plane(ax['e'], ax['ce'], grid, d.envelope, largest, 'RdBu_r', label)
     phase = np.where(d.weight < .01, np.nan, d.phase)
@@ -514,7 +517,7 @@ def plot_right(
         pair = pairs.isel(pair=i).compute()
         plot_signals(ax[0], pair.time.values, *pair.waveform.values)
         ax[0].get_legend().remove()
-        ax[0].set(xlim=(0, RECORD_LENGTH), xticks=np.arange(0, RECORD_LENGTH+1, 300), xlabel='time after origin (s)')
+        time_axis(ax[0], recipe_of(pair)).set_xlabel('time after origin (s)')
         phase = ax[1].inset_axes([0, 0, 1, .28])
         ax[1].set_axis_off()
         plot_spectra(pair, (ax[1].inset_axes([0, .36, 1, .64]), phase))

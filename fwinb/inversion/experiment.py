@@ -14,14 +14,14 @@ from typing import NamedTuple
 import numpy as np, pandas as pd, xarray as xr
 from scipy.interpolate import RectBivariateSpline
 
-from ..pairs.schema import NPTS, RECORD_LENGTH, build_pairs
+from ..pairs.schema import STUDY, build_pairs
 from ..earth.modes import prem_modes
 from ..earth.noise import delay, glitch, log_uniform, model_noise, station_level
 from ..earth.simulate import double_couple, moment_of
 from .membrane import CELL, HALF_WIDTH, SPEED, Grid, make_grid, random_map, speed_map, wave_records
 
 # %% ../../nbs/inversion/01_experiment.ipynb #af2ac7cb
-DT = RECORD_LENGTH/NPTS       # s
+DT = STUDY.dt                 # s
 NEAR = 1700.                  # km: at shorter distances (15 degrees) the selector has no training data
 FAR = 6000.                   # km: at longer distances the wave has not passed when the record ends
 KM_PER_DEGREE = 6371*np.pi/180
@@ -94,13 +94,13 @@ def _rms(x): return np.sqrt((x**2).mean(-1, keepdims=True))
 
 # %% ../../nbs/inversion/01_experiment.ipynb #748024cc
 def spoil(
-    obs:np.ndarray,          # (n, 1024) m, without noise
+    obs:np.ndarray,          # (n, npts) m, without noise
     table:pd.DataFrame,      # of `pair_table`
     moved,                   # numbers of the mislocated earthquakes; `obs` has their true places already
     mix:Mix,
     level,                   # (stations,) noise levels, 0: NLNM, 1: NHNM
     rng:np.random.Generator,
-)->tuple:                    # (n, 1024) m, and (n,) faults; 'none': a sound record
+)->tuple:                    # (n, npts) m, and (n,) faults; 'none': a sound record
     "Records with the faults of a mix and with noise; a record with two faults is labelled by the last"
     out, fault, number = obs.copy(), np.full(len(obs), 'none', object), table.station.values
     fault[np.isin(table.event, moved)] = 'mislocated'
@@ -114,7 +114,7 @@ def spoil(
     for i in np.flatnonzero(own == 'glitch'): out[i] = glitch(out[i], DT, rng, size=log_uniform(rng.random(), 1, 5))
     for i in np.flatnonzero(own == 'wrong event'): out[i] = obs[_another(table, i, rng)]
     fault[own != 'none'] = own[own != 'none']
-    noise = model_noise(np.asarray(level)[number], NPTS, DT, rng).astype(float)
+    noise = model_noise(np.asarray(level)[number], STUDY.npts, DT, rng).astype(float)
     loud = rng.uniform(1, 3, (len(obs), 1))*_rms(obs)/_rms(noise)
     noise *= np.where((own == 'noise')[:,None], loud, 1.)
     fault[(fault == 'none') & (_rms(noise) > _rms(out))[:,0]] = 'noise'   # a small earthquake at a noisy station
@@ -130,9 +130,9 @@ class SyntheticExperiment(NamedTuple):
     held:np.ndarray               # (HELD, 2) held-out earthquakes, for tests
     stations:np.ndarray           # (stations, 2)
     table:pd.DataFrame            # a row per pair: that of `pair_table`, magnitude, size (m per unit of `waves`), fault
-    obs:np.ndarray                # (n, 1024) m, as recorded
-    clean:np.ndarray              # (n, 1024) m, from a sound station and an earthquake at its catalogued place
-    tested:np.ndarray             # (HELD, stations, 1024) records of the held-out earthquakes, no noise, no unit
+    obs:np.ndarray                # (n, npts) m, as recorded
+    clean:np.ndarray              # (n, npts) m, from a sound station and an earthquake at its catalogued place
+    tested:np.ndarray             # (HELD, stations, npts) records of the held-out earthquakes, no noise, no unit
 
 # %% ../../nbs/inversion/01_experiment.ipynb #35d6ca7b
 def make_experiment(
@@ -186,7 +186,7 @@ def synthetics(
     grid:Grid,
     bias:float=0.,       # relative error of the mean speed, as in `speed_map`
     held:bool=False,     # those of the held-out earthquakes?
-)->np.ndarray:           # (n, 1024) m, a row per pair; `held`: (HELD, stations, 1024), no unit
+)->np.ndarray:           # (n, npts) m, a row per pair; `held`: (HELD, stations, npts), no unit
     "Records that a model predicts"
     c = experiment
     u = wave_records(speed_map(nodes, grid, bias), grid, c.held if held else c.events, c.stations)
@@ -204,12 +204,12 @@ def rayleigh_speed(
 
 # %% ../../nbs/inversion/01_experiment.ipynb #f75b3da5
 def disperse(
-    u:np.ndarray,  # (n, ..., npts) records of 1800 s
+    u:np.ndarray,  # (n, ..., npts) records as long as the study's
     distance_km,   # (n,)
 )->np.ndarray:     # same shape
     "Disperse membrane records as PREM does"
     n = 2*u.shape[-1]
-    f = np.fft.rfftfreq(n, RECORD_LENGTH/u.shape[-1])
+    f = np.fft.rfftfreq(n, STUDY.length/u.shape[-1])
     late = np.multiply.outer(np.asarray(distance_km, float), 1/np.interp(f, *rayleigh_speed()) - 1/SPEED)
     phase = np.exp(-2j*np.pi*f*late).reshape(len(u), *(1,)*(u.ndim-2), -1)
     return np.fft.irfft(np.fft.rfft(u, n)*phase, n)[...,:u.shape[-1]]
@@ -217,7 +217,7 @@ def disperse(
 # %% ../../nbs/inversion/01_experiment.ipynb #1311eb2d
 def experiment_pairs(
     experiment:SyntheticExperiment,  # its records are the observations
-    syn:np.ndarray,     # (n, 1024) m, a synthetic for each row of the table
+    syn:np.ndarray,     # (n, npts) m, a synthetic for each row of the table
     twins:bool=True,    # dispersed?
 )->xr.Dataset:          # checked
     "Membrane records as pairs, on the equator"

@@ -130,7 +130,7 @@ def descend(
 
 def robust_scale(
     experiment:SyntheticExperiment,
-    syn,                 # (n, 1024)
+    syn,                 # (n, npts)
     admitted,            # (n,) bool
 )->float:
     "Scale of the residuals of unit records, from their median"

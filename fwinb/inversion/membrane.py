@@ -18,8 +18,7 @@ from scipy.interpolate import BSpline, RectBivariateSpline
 from threadpoolctl import threadpool_limits
 
 from ..earth.modes import cosine_band
-from ..pairs.schema import NPTS, RECORD_LENGTH
-from ..pairs.signal import BAND
+from ..pairs.schema import STUDY
 
 # %% ../../nbs/inversion/00_membrane.ipynb #2e2261aa
 def wave_solver(
@@ -56,7 +55,7 @@ class Grid(NamedTuple):
     every:int                 # steps between the samples that are kept for the derivative
     wavelet:torch.Tensor      # (nt,) source
     to_spectrum:torch.Tensor  # (nt, 2 nf) from steps to real and imaginary parts in the band, at true frequencies
-    to_record:torch.Tensor    # (2 nf, 1024) from there to the samples of a pair
+    to_record:torch.Tensor    # (2 nf, npts) from there to the samples of a pair
 
 # %% ../../nbs/inversion/00_membrane.ipynb #dce8e104
 def ricker(
@@ -78,13 +77,13 @@ def stepped_frequency(
 # %% ../../nbs/inversion/00_membrane.ipynb #a73b860a
 def _to_pair(t, wavelet, period, dt):
     "Matrices from time steps to the spectrum in the band, and on to the samples of a pair"
-    length = 2*(RECORD_LENGTH + BEFORE)
-    f = np.arange(1, int(BAND[3]*length)+1)/length
+    length = 2*(STUDY.length + BEFORE)
+    f = np.arange(1, int(STUDY.band[3]*length)+1)/length
     fine = np.arange(-400, 400.1, .5)
     steps = np.exp(-2j*np.pi*np.outer(stepped_frequency(f, dt), t))
     true = .5*np.exp(-2j*np.pi*np.outer(f, fine))@ricker(fine, period)
-    a = (cosine_band(f*1e3, [c*1e3 for c in BAND])*true/(steps@wavelet))[:,None]*steps
-    b = 2/length*np.exp(2j*np.pi*np.outer(f, np.arange(NPTS)*RECORD_LENGTH/NPTS))
+    a = (cosine_band(f*1e3, [c*1e3 for c in STUDY.band])*true/(steps@wavelet))[:,None]*steps
+    b = 2/length*np.exp(2j*np.pi*np.outer(f, np.arange(STUDY.npts)*STUDY.length/STUDY.npts))
     return np.concatenate([a.real, a.imag]).T, np.concatenate([b.real, -b.imag])
 
 # %% ../../nbs/inversion/00_membrane.ipynb #c5ccd5ca
@@ -101,7 +100,7 @@ def make_grid(
     if dt > (most := .6*spacing/np.sqrt(2)/FASTEST):
         raise ValueError(f'a time step of {dt:g} s is too long for a spacing of {spacing:g} km: at most {most:.3g} s')
     every = max(1, int(HISTORY/dt))
-    t = np.arange(every*round((RECORD_LENGTH+BEFORE)/dt/every))*dt - BEFORE
+    t = np.arange(every*round((STUDY.length+BEFORE)/dt/every))*dt - BEFORE
     w = ricker(t, period)
     to = lambda a: torch.from_numpy(np.ascontiguousarray(a)).to(dtype)
     a, b = _to_pair(t, w, period, dt)
@@ -181,7 +180,7 @@ def waves(
     grid:Grid,           # of `make_grid`
     sources,             # (events, 2) km north and east, on the grid
     stations,            # (stations, 2) km north and east, on the grid
-)->torch.Tensor:         # (events, stations, 1024): records in the band of a pair, no unit
+)->torch.Tensor:         # (events, stations, npts): records in the band of a pair, no unit
     "Membrane waves of each event at each station; differentiable in `speed`"
     deepwave, n = wave_solver(), len(sources)
     low, high = float(speed.detach().min()), float(speed.detach().max())
@@ -202,7 +201,7 @@ def wave_records(
     grid:Grid,      # of `make_grid`
     sources,        # (events, 2) km north and east, on the grid
     stations,       # (stations, 2) km north and east, on the grid
-)->np.ndarray:      # (events, stations, 1024)
+)->np.ndarray:      # (events, stations, npts)
     "What `waves` gives, without a derivative and with a single thread"
     speed = torch.as_tensor(speed).to(grid.wavelet.dtype)
     with one_thread(), torch.no_grad(): return waves(speed, grid, sources, stations).numpy().astype(float)

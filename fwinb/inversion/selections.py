@@ -62,7 +62,7 @@ class Look:
     def __init__(
         self,
         experiment:SyntheticExperiment,
-        syn:np.ndarray,        # (n, 1024) m, of the current model
+        syn:np.ndarray,        # (n, npts) m, of the current model
         model:Model|None=None, # default: the shipped selector
         twins:bool=True,       # show the selector dispersed twins?
     ):

@@ -240,7 +240,8 @@ def event_station_terms(
     need = {'event', 'station', 'earth', 'correlation', 'azimuth_deg', 'distance_deg', of} - set(table)
     if need: raise ValueError(f'the table has no {", ".join(sorted(need))}; make it with pair_features')
     y, sound, limit, name, amplitude = _quantity(table, of, recipe)
-    columns, prior = event_columns(table.azimuth_deg.values, table.distance_deg.values), AMPLITUDE if amplitude else DELAY
+    columns = event_columns(table.azimuth_deg.values, table.distance_deg.values)
+    prior = AMPLITUDE if amplitude else DELAY
     groups = _groups(table)
     A = _maps(table, groups, paths, None if amplitude else name, recipe)
     order = event_order(table.event, table.time.values if time is None and 'time' in table else time)

@@ -127,7 +127,7 @@ def quality_table(
     if not chunk >= 1: raise ValueError(f'chunk is {chunk}, not a whole number from 1')
     n, recipe, status = pairs.sizes['pair'], recipe_of(pairs), pairs.status.values.astype(object)
     args = recipe, recipe.sub_bands if bands is None else bands, recipe.max_lag if max_lag is None else max_lag
-    kinds = _measures(*np.eye(2, recipe.npts)[:,None], *args)       # of any two traces, for names and types of the columns
+    kinds = _measures(*np.eye(2, recipe.npts)[:,None], *args)   # of any two traces, for names and types of the columns
     empty = {'b': False, 'O': ''}
     new = {k: np.full(n, empty.get(v.dtype.kind, np.nan), dtype=v.dtype) for k,v in kinds.items()}
     for i in range(0, n, chunk):

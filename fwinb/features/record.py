@@ -22,7 +22,7 @@ from ..data.records import PAD, contiguous
 from ..earth.modes import RADIUS, Modes, station_coordinates
 from ..earth.toroidal import Toroidal, group_velocity, synthesize_zne, trace_of
 from ..pairs.plot import length_unit, literal_text
-from ..pairs.schema import RECORD_LENGTH
+from ..pairs.schema import STUDY
 from ..pairs.signal import band_limited
 from ..pairs.store import share_path
 
@@ -72,9 +72,9 @@ def edge_margin(
 )->float:         # s
     "Record needed beyond each end of the window, as long as the filter of the low edge of the band"
     margin = float(np.clip(1/(band[1]-band[0]), 300, PAD))
-    longest = RECORD_LENGTH+PAD-margin
-    if not RECORD_LENGTH <= length <= longest:
-        raise ValueError(f'length is {length:g} s, outside {RECORD_LENGTH:g} .. {longest:g} s '
+    longest = STUDY.end+PAD-margin
+    if not STUDY.length <= length <= longest:
+        raise ValueError(f'length is {length:g} s, outside {STUDY.length:g} .. {longest:g} s '
                          f'in the band {tuple(band)} Hz')
     return margin
 
@@ -150,7 +150,7 @@ def turned_record(
     "Remove the instruments, then rotate to up, north and east by the metadata"
     zero, margin, parts = source.time, edge_margin(band, length), []
     for c in channels:
-        tr = contiguous(c, zero, (margin, length - RECORD_LENGTH + margin))
+        tr = contiguous(c, zero, (margin, length - STUDY.length + margin))
         try: response, where = inventory.get_response(tr.id, zero), inventory.get_orientation(tr.id, zero)
         except Exception as e:
             raise ValueError(f'{tr.id}: no response or orientation in the metadata at {zero}: {e}') from e

@@ -25,7 +25,7 @@ from ..data.records import FLAT, MARGIN, PAD, check_counts, contiguous, pieces, 
 from .network_terms import event_order, event_station_terms
 from ..labels.correlation import amplitude_ratio, cross_correlation, trace_faults
 from ..pairs.plot import draw_coast, literal_text
-from ..pairs.schema import RECORD_LENGTH
+from ..pairs.schema import STUDY, Recipe, recipe_of
 from ..pairs.signal import BAND, band_limited
 
 # %% ../../nbs/features/03_stations.ipynb #3f6230a7
@@ -94,7 +94,7 @@ def displacement_of(
     band=BAND,            # corners of the cosine taper, Hz
     margin=MARGIN,        # s required before the origin and after the window
     late:float=0.,        # s after the origin at which a record of ground motion may begin
-)->tuple:                 # (1024,) displacement, m, up; signal-to-noise ratio; `Instrument`
+)->tuple:                 # (npts,) displacement, m, up; signal-to-noise ratio; `Instrument`
     "Ground displacement in the band on the time axis of a pair, or `Rejected`"
     tr = contiguous(record, zero, margin, late or None)
     find = inventory if callable(inventory) else partial(find_instrument, inventory, tr.id, *window_of(zero, margin))
@@ -138,7 +138,7 @@ def _look(record, zero, inventory, band, margin, sharp, late=0.):
     facts |= dict(rate_hz=st[0].stats.sampling_rate, sharp_s=np.nan if at is None else at - zero)
     try: u, about = _ground(st, zero, inventory, band, margin, late); facts |= about
     except Rejected as e: remarks.append(f'{e.reason}: {e.detail}')
-    filled = any(r.startswith('gap: the value') for r in remarks)
+    filled = any(r.startswith(('gap: the value', 'gap: a ')) for r in remarks)
     facts |= dict(gap=bool(facts['gap_s'] > 0 or filled), clipped=facts['flat_tops'] > 0)
     facts |= dict(dead=bool(facts['dead'] or facts['rms_m'] < DEAD))
     glitch = bool(facts['sharpness'] > sharp and not (facts['clipped'] or filled))
@@ -211,7 +211,7 @@ def _name(path, folder): return path.relative_to(folder).as_posix() if path.is_r
 # %% ../../nbs/features/03_stations.ipynb #1b7d0cb6
 def _check_vault(group, zero, archive, settings):
     "Rows of all vertical channels of one station and event"
-    st, unread = read_near(group, zero - PAD, zero + RECORD_LENGTH + PAD, zero)
+    st, unread = read_near(group, zero - PAD, zero + STUDY.length + PAD, zero)
     rows, ground = [], {}
     for station, files in group.groupby('station').path:
         unit, e = group.unit[group.station == station].iloc[0], unread.get(station)
@@ -231,7 +231,7 @@ def _beside(row, ground):
     own = row['station']
     others = sorted((s for s in ground if s != own), key=lambda s: (s.split('.')[2] == own.split('.')[2], s))
     if not others: return {}
-    c = compare_sensors(ground[own], ground[others[0]], RECORD_LENGTH/len(ground[own]))
+    c = compare_sensors(ground[own], ground[others[0]], STUDY.length/len(ground[own]))
     out = dict(zip(SIDE, (others[0], c['correlation'], c['dlnA'], c['lag_s'])))
     if c['disturbed'] != 1: return out
     remark = f"glitch: {others[0]} has not what it has {c['at_s']:.0f} s after the origin"
@@ -247,7 +247,7 @@ def pair_delays(
     chunk:int=512,   # pairs read at a time
 )->pd.DataFrame:     # a row per pair; places in degrees, lag in s (positive: late); NaN where `status` is not 'ok'
     "Correlation and lag with the synthetic and with the reversed synthetic (`turned_*`), and dlnA, of every pair"
-    n, dt, status = pairs.sizes['pair'], RECORD_LENGTH/pairs.sizes['time'], pairs.status.values.astype(object)
+    n, recipe, status = pairs.sizes['pair'], recipe_of(pairs), pairs.status.values.astype(object)
     out = {k: np.full(n, np.nan) for k in _SAID}
     for i in range(0, n, chunk):
         rows = i + np.flatnonzero(status[i:i+chunk] == 'ok')
@@ -256,12 +256,12 @@ def pair_delays(
         status[rows[faults != '']] = faults[faults != '']
         rows, w = rows[faults == ''], w[faults == '']
         if not len(rows): continue
-        as_is, turned = (cross_correlation(w[:,0], sign*w[:,1], dt) for sign in (1, -1))
+        as_is, turned = (cross_correlation(w[:,0], sign*w[:,1], recipe.dt, recipe.max_lag) for sign in (1, -1))
         values = as_is.best, as_is.lag, turned.best, turned.lag, amplitude_ratio(w[:,0], w[:,1])
         for k, x in zip(_SAID, values): out[k][rows] = x
     known = {k: np.asarray(pairs[k].values, float) if k in pairs else np.full(n, np.nan) for k in _KNOWN}
     earth = pairs.earth.values.astype(int) if 'earth' in pairs else np.zeros(n, int)
-    names = {k: pairs[k].values.astype(object) for k in ('event', 'station')}
+    names = {k: pairs[k].values.astype(object) for k in ('event', 'station', 'component')}
     return pd.DataFrame(names | dict(earth=earth, status=status) | known | out)
 
 # %% ../../nbs/features/03_stations.ipynb #22956b69
@@ -335,6 +335,7 @@ def station_history(
     time=None,            # name of an event -> its time, anything that sorts; None: events in the order of their names
     chance:float=1e-3,    # of a reversal
     clock=CLOCK, gain=GAIN, # smallest offset to report, and expected scatter: s, ln A
+    recipe:Recipe=STUDY,  # of the pairs: `recipe_of(pairs)`
 )->pd.DataFrame:          # by station and time; `order`, `vote`, `reversed`, `delay` (s; positive: late), `gain` (ln A)
     "Vote and station part of delay and gain of every record, without event and structure"
     unknown = [] if time is None else sorted(set(table.event) - set(time))
@@ -350,16 +351,16 @@ def station_history(
     clear = t.assign(
         lag=np.where(t.reversed, t.turned_lag, t.lag),
         correlation=np.where(t.reversed, t.turned_correlation, t.correlation))
-    t['delay'] = _station_part(clear, 'lag', *clock)
-    t['gain'] = _station_part(clear, 'dlnA', *gain)
+    t['delay'] = _station_part(clear, 'lag', *clock, recipe)
+    t['gain'] = _station_part(clear, 'dlnA', *gain, recipe)
     return t
 
 # %% ../../nbs/features/03_stations.ipynb #dd3375de
-def _station_part(t, of, smallest, scale, passes=2):
+def _station_part(t, of, smallest, scale, recipe, passes=2):
     "Station part of a quantity, (n,); errors that last are removed before event and structure are estimated again"
     offset, stations = np.zeros(len(t)), list(t.groupby('station').indices.values())
     for k in range(passes+1):
-        x = event_station_terms(t.assign(**{of: t[of] - offset}), of, time=t.order.values)
+        x = event_station_terms(t.assign(**{of: t[of] - offset}), of, time=t.order.values, recipe=recipe)
         left = np.where(t.correlation > CLEAR, x.station + x.history + x.residual + offset, np.nan)
         offset = np.zeros(len(t))
         for rows in stations:
@@ -396,10 +397,11 @@ def _record_part(g):
     return out | dict(other_lag_s=same.other_lag_s.median())
 
 # %% ../../nbs/features/03_stations.ipynb #0e2c4cbe
-def _words(row, differ, often, min_records):
+def _words(row, differ, often, min_records, orientation):
     "Suspected errors of a channel, in words"
     span = lambda k: f'from {row[k+"_from"]} to {row[k+"_to"]}'
     out = [f'reversed {span("reversed")}'] if row['reversed'] is True else []
+    out += [orientation] if orientation else []
     if np.isfinite(row['clock_offset']): out.append(f'clock {row["clock_offset"]:+.1f} s {span("clock")}')
     if np.isfinite(row['gain_offset']): out.append(f'gain x{np.exp(row["gain_offset"]):.2g} {span("gain")}')
     if abs(row['other_dlnA']) > differ:
@@ -419,9 +421,15 @@ REPORT = dict(     # columns of the report, and their values without data
     other='', other_events=0, other_dlnA=np.nan, other_scatter=np.nan, other_lag_s=np.nan,
     votes=0, against=0, reversed=False, reversed_chance=1., reversed_from='', reversed_to='',
     clock=np.nan, clock_scatter=np.nan, clock_events=0, clock_offset=np.nan, clock_from='', clock_to='',
-    gain=np.nan, gain_scatter=np.nan, gain_events=0, gain_offset=np.nan, gain_from='', gain_to='', suspect='')
+    gain=np.nan, gain_scatter=np.nan, gain_events=0, gain_offset=np.nan, gain_from='', gain_to='',
+    angle_deg=np.nan, scatter_deg=np.nan, angle_events=0, suspect='')
 
 # %% ../../nbs/features/03_stations.ipynb #a8b3410c
+def _orientation(station, orientation):
+    "The row of `sensor_orientation` for a horizontal channel, a dictionary; empty: there is none"
+    known = orientation is not None and station[-1:] in ('R', 'T') and station[:-1] in orientation.index
+    return dict(orientation.loc[station[:-1]]) if known else {}
+
 def station_report(
     history=None,        # of `station_history`; None: no pairs
     records=None,        # of `check_records`; None: no raw records
@@ -430,6 +438,7 @@ def station_report(
     min_records:int=3,         # events that must agree, and records before a share counts
     chance:float=1e-3,   # of a reversal, by chance
     clock=CLOCK, gain=GAIN, # as in `station_history`
+    orientation=None,    # of `fwinb.features.orientation.sensor_orientation`; None: turned sensors are not looked for
 )->pd.DataFrame:         # a row per channel, index `station`: `REPORT`
     "Errors and statistics of every channel"
     pairs = {} if history is None else {k: g.sort_values('order') for k, g in history.groupby('station')}
@@ -443,7 +452,9 @@ def station_report(
             row |= dict(latitude=h.station_latitude.iloc[0], longitude=h.station_longitude.iloc[0])
             if r is None: row['snr'] = h.snr.median()
         row['events'] = len({*(() if h is None else h.event), *(() if r is None else r.event)})
-        rows[station] = row | dict(suspect=_words(row, differ, often, min_records))
+        turned = _orientation(station, orientation)
+        row |= {k: turned[k] for k in ('angle_deg', 'scatter_deg', 'angle_events') if turned}
+        rows[station] = row | dict(suspect=_words(row, differ, often, min_records, turned.get('suspect', '')))
     return pd.DataFrame(rows.values(), index=pd.Index(rows, name='station', dtype=object), columns=list(REPORT))
 
 # %% ../../nbs/features/03_stations.ipynb #44c35f5b

@@ -75,8 +75,8 @@ def figure_2(
 
 def _displacement(recipe):
     "Components and periods in words"
-    what = 'Vertical displacement' if recipe.components == ('Z',) else f"Displacement along {', '.join(recipe.components)}"
-    short, long = recipe.periods
+    vertical, (short, long) = recipe.components == ('Z',), recipe.periods
+    what = 'Vertical displacement' if vertical else f"Displacement along {', '.join(recipe.components)}"
     return f'{what}, T > {short:g} s' if recipe.periods == STUDY.periods else f'{what}, T of {short:g} to {long:g} s'
 
 # %% ../nbs/10_figures.ipynb #a5aeaba9

@@ -299,7 +299,8 @@ def dropped_examples(
         except Rejected: continue
     lost = table[(table.decision == 'dropped') & candidates(table) & table.event.isin(list(times)).values]
     for reason in lost.reason.value_counts().index:
-        found = (x for x in (_record_of(r, archive, times, recipe) for r in lost[lost.reason == reason].itertuples()) if x)
+        rows = lost[lost.reason == reason].itertuples()
+        found = (x for x in (_record_of(r, archive, times, recipe) for r in rows) if x)
         if len(out) < most and (first := next(found, None)): out.append(first)
     return out
 

@@ -18,7 +18,8 @@ from scipy.ndimage import map_coordinates
 from ..earth.structure import crust_map, great_circle
 from ..features.compare import band_names
 from ..labels.correlation import amplitude_ratio, trace_faults, two_traces
-from ..labels.misfit import GRADE_COLORS, add_misfit, period_ticks, plot_plane, plot_signals, tf_difference, tf_settings
+from ..labels.misfit import (
+    GRADE_COLORS, add_misfit, period_ticks, plot_plane, plot_signals, tf_difference, tf_settings)
 from ..labels.truth import with_grades
 from ..models.metrics import truth_class
 from ..models.pretrained import Model, load_model, predict
@@ -275,8 +276,7 @@ def plot_spectra(
 # %% ../../nbs/inspection/00_disagreements.ipynb #185a8e97
 def _period_axis(ax, bands):
     "Periods above, where the axis below is in mHz"
-    up, periods = ax.secondary_xaxis('top'), period_ticks(1e3/bands[-1], 1e3/bands[0])
-    periods = [T for T in periods if T < .5*bands[-1]]                         # the longest crowd at the left
+    up, periods = ax.secondary_xaxis('top'), [T for T in period_ticks(0, 1e3/bands[0]) if T <= bands[-1]]
     up.set_xticks([1e3/T for T in periods], labels=[f'{T:g}' for T in periods])
     up.set_xlabel('period (s)', fontsize='small')
     up.tick_params(labelsize='small')

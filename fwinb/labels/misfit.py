@@ -462,7 +462,6 @@ def default_settings(
     recipe:Recipe=STUDY,
 )->dict:                 # attributes that `add_misfit` writes by default, thresholds aside
     "How the misfit is computed unless told otherwise"
-    if isinstance(recipe, int): recipe = STUDY._replace(npts=recipe)
     definition = _definition(recipe.npts, recipe.dt, None, recipe.gabor_window, 'ab', 'gabor', 6., None, recipe)
     return dict(_settings(definition, recipe.max_lag), misfit_phase_unit_rad=1.)
 

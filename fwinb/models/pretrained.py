@@ -199,13 +199,15 @@ def load_model(
         raise ValueError(f'{path}: classes and channels are {shape}, not {len(CLASSES)} and 2')
     return Model(card['name'], card, net, _scale(tensors, net, path, len(model_features(_card_recipe(card)))))
 
+# %% ../../nbs/models/04_pretrained.ipynb #4b1478a7
 def _one_card(path):
     "The card in a folder; any other path as it is"
     if not path.is_dir(): return path
     cards = sorted(path.glob('*.json'))
     if len(cards) == 1: return cards[0]
-    found = f'{len(cards)} cards of models ({", ".join(c.name for c in cards[:3])}): name one' if cards else 'no card of a model'
-    raise ValueError(f'{path} holds {found}')
+    if not cards: raise ValueError(f'{path} holds no card of a model (a .json file)')
+    names = ', '.join(c.name for c in cards[:3])
+    raise ValueError(f'{path} holds {len(cards)} cards of models ({names}): name one')
 
 def _scale(tensors, net, path, n):
     "Scale of the selector's features, None for another network"
@@ -265,8 +267,8 @@ def no_model(
     "What stands for a network where none knows the recipe: probabilities are NaN, decisions 'cannot say'"
     note = f'no network for the recipe {recipe.name}: fwinb-train --recipe makes one'
     calibration = dict(temperature=1., platt=[1., 0.], accept_from={}, refuse_below=0.)
-    card = dict(npts=2, limits={}, calibration=calibration, note=note, target='none', weights='', **recipe_attrs(recipe))
-    return Model('none', card, None)
+    card = dict(npts=2, limits={}, calibration=calibration, note=note, target='none', weights='')
+    return Model('none', card | recipe_attrs(recipe), None)
 
 def fitting_model(
     name,           # of `load_model`
@@ -297,6 +299,7 @@ def describe(
     if model.net is None: return with_times(table, pairs)
     return with_times(table, pairs).join(_read_all(pairs, table, model, chunk))
 
+# %% ../../nbs/models/04_pretrained.ipynb #93166cb3
 def _recipe_of(pairs):
     "Recipe of pairs, with the corners of their band where the attributes name other ones"
     recipe = recipe_of(pairs)
@@ -356,6 +359,7 @@ def classify(
     for name, remark in UNKNOWN.items(): note[known & table[name].isna().values] = remark
     return out.assign(usable=np.where(known, usable, np.nan), predicted=predicted, note=note)
 
+# %% ../../nbs/models/04_pretrained.ipynb #8081b963
 def _class_probabilities(table, model, time):
     "(n, 4) before calibration; NaN without a network"
     if model.net is None: return np.full((len(table), len(CLASSES)), np.nan)

@@ -24,7 +24,7 @@ from .metrics import (
 from .pretrained import Model, SelectorNet, apply_scale, feature_matrix, fit_scale
 from .resnet import network_input
 from .train import IndexLoader, PairSet, choose_device, fit, make_learner, seed_everything
-from ..pairs.schema import CLASSES
+from ..pairs.schema import CLASSES, recipe_of
 from ..pairs.store import atomic_path
 
 # %% ../../nbs/models/05_selector.ipynb #515e9303
@@ -72,11 +72,13 @@ def selector_data(
     "Inputs and truth of simulated pairs"
     table = pair_features(pairs) if table is None else table
     table = with_times(table, pairs)
-    terms = network_term_table(subnetworks(table, share, seed=seed) if share else table)
+    recipe = recipe_of(pairs)
+    terms = network_term_table(subnetworks(table, share, seed=seed) if share else table, recipe=recipe)
     ok = table.status.values == 'ok'
     x = network_input(pairs, npts, difference=True, dtype=torch.float16)[torch.from_numpy(ok)]
     truth = truth_class(pairs.linear_error.values)
-    return SelectorData(x, feature_matrix(table, terms)[ok], truth[ok], pairs.usable.values[ok], pairs.event.values[ok])
+    features = feature_matrix(table, terms, recipe)[ok]
+    return SelectorData(x, features, truth[ok], pairs.usable.values[ok], pairs.event.values[ok])
 
 # %% ../../nbs/models/05_selector.ipynb #ecd06b07
 class _SelectorSet(PairSet):
@@ -94,6 +96,16 @@ class Flip(Callback):
         sign = torch.where(torch.rand(len(self.xb[0]), 1, 1) < .5, -1., 1.).to(self.xb[0].device)
         self.learn.xb = (self.xb[0]*sign, self.xb[1])
 
+class _Lines(Callback):
+    "A line after each epoch that was not skipped by a resumed run"
+    order = 66                                        # after the history has its row
+    def __init__(self, say): self.say = say
+    def after_epoch(self):
+        if self.epoch < self.learn.checkpoint.start: return
+        row = self.learn.checkpoint.rows[-1]
+        self.say(f"epoch {row['epoch']} of {self.n_epoch}: loss {row['train_loss']:.3f}, in validation "
+                 f"{row['valid_loss']:.3f}, accuracy {row['accuracy']:.3f} ({row['seconds']:.0f} s)")
+
 # %% ../../nbs/models/05_selector.ipynb #edbdf6b2
 VALID_BATCH = 1 << 10     # pairs of a batch in validation
 _adamw = partial(OptimWrapper, opt=partial(torch.optim.AdamW, weight_decay=2e-2))
@@ -108,6 +120,8 @@ def train_selector(
     bf16:bool=True,         # the network in bfloat16
     progress:bool=True,
     device=None,            # to train on; None: of `choose_device`
+    checkpoint=None,        # folder, see `fit`: the same call resumes from there
+    say=None,               # called with a line after each epoch; None: nothing
     **architecture          # of `SelectorNet`
 )->tuple:                   # network on the CPU, `Scale`, and a row per epoch
     "Train the selector on the truth"
@@ -123,8 +137,8 @@ def train_selector(
     dls = DataLoaders(train_dl, IndexLoader(sets[1], VALID_BATCH, device=device), device=device)
     seed_everything(seed)
     learn = make_learner(dls, SelectorNet(f.shape[1], **architecture), lr, bf16=bf16, opt=_adamw)
-    learn.add_cb(Flip())
-    history = fit(learn, epochs, lr, 'one_cycle', progress=progress)
+    learn.add_cbs([Flip()] + ([_Lines(say)] if say else []))
+    history = fit(learn, epochs, lr, 'one_cycle', checkpoint, progress=progress)
     return learn.model.eval().cpu(), scale, history
 
 # %% ../../nbs/models/05_selector.ipynb #0841fc16

@@ -930,6 +930,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'fwinb.earth.structure._branches': ('earth/structure.html#_branches', 'fwinb/earth/structure.py'),
                                        'fwinb.earth.structure._check_global': ( 'earth/structure.html#_check_global',
                                                                                 'fwinb/earth/structure.py'),
+                                       'fwinb.earth.structure._check_samples': ( 'earth/structure.html#_check_samples',
+                                                                                 'fwinb/earth/structure.py'),
                                        'fwinb.earth.structure._in_band': ('earth/structure.html#_in_band', 'fwinb/earth/structure.py'),
                                        'fwinb.earth.structure._inside': ('earth/structure.html#_inside', 'fwinb/earth/structure.py'),
                                        'fwinb.earth.structure._layer_of': ('earth/structure.html#_layer_of', 'fwinb/earth/structure.py'),

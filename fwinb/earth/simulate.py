@@ -196,7 +196,8 @@ def prepare(
     recipe=STUDY,         # `Recipe`, or as for `load_recipe`
 )->Setup:
     "Check the choices and make what all events have in common"
-    recipe = check_recipe(load_recipe(recipe) if npts is None else load_recipe(recipe)._replace(npts=npts), computed=True)
+    recipe = load_recipe(recipe) if npts is None else load_recipe(recipe)._replace(npts=npts)
+    check_recipe(recipe, computed=True)
     if not 0 <= recorded <= 1: raise ValueError(f'recorded is {recorded}, not a fraction')
     if not 0 <= noise < np.inf: raise ValueError(f'noise is {noise}, not a factor from 0')
     for name, x, high in (('seed', seed, 2**63), ('earths', earths, 127), ('per_event', per_event, 150)):
@@ -249,7 +250,8 @@ def simulate_event(
         waves = obs[c], u.sum(0), perturb(b, u, d, p, e), linear_effect(b, u, d, p, e), clean[c], hum[c]
         waves = [x[:,in_window(b, setup.recipe)] for x in waves]
         rows[c] = _truth(*waves) | dict(
-            snr=_snr(waves[0], before[c], setup.recipe.dt), defect=defect[c], station=('SY.'+place.station+'..LX'+c).values)
+            snr=_snr(waves[0], before[c], setup.recipe.dt), defect=defect[c],
+            station=('SY.'+place.station+'..LX'+c).values)
     known = dict(distance_deg=d, azimuth_deg=az, earth=i % len(setup.earths))
     return _interleave(setup, rows, d, _names_and_places(setup, i, source, place) | known)
 
@@ -266,9 +268,11 @@ def _interleave(setup, rows, distance, known):
     "Variables of all pairs of an event, from those of each component"
     parts, n = setup.recipe.components, len(distance)
     kept = np.stack([distance <= far_limit(setup.recipe, c) for c in parts], 1).ravel()
-    def mixed(name): return np.stack([rows[c][name] for c in parts], 1).reshape(n*len(parts), *rows[parts[0]][name].shape[1:])
+    def mixed(name):
+        x = np.stack([rows[c][name] for c in parts], 1)
+        return x.reshape(n*len(parts), *x.shape[2:])[kept]
     def repeated(v): return np.repeat(v, len(parts), axis=0)[kept] if np.ndim(v) else v
-    return ({name: mixed(name)[kept] for name in rows[parts[0]]} | {k: repeated(v) for k, v in known.items()}
+    return ({name: mixed(name) for name in rows[parts[0]]} | {k: repeated(v) for k, v in known.items()}
             | dict(component=np.tile(np.array(parts, object), n)[kept]))
 
 # %% ../../nbs/earth/04_simulate.ipynb #4e71463a
@@ -285,7 +289,8 @@ def _paths(setup, earth, source, place):
     "`path_structure` of every component that is recorded"
     here = np.full(len(place), source.latitude), np.full(len(place), source.longitude)
     way = *here, place.latitude.values, place.longitude.values
-    waves = {w: path_structure(earth, *way, component=w) for w in ('Z', 'T') if set(setup.bases) & {w, dict(Z='R', T='T')[w]}}
+    kinds = dict.fromkeys('T' if c == 'T' else 'Z' for c in setup.bases)         # Love, and Rayleigh for Z and R alike
+    waves = {c: path_structure(earth, *way, component=c) for c in kinds}
     return {c: waves['T' if c == 'T' else 'Z'] for c in setup.bases}
 
 def _names_and_places(setup, i, source, place):
@@ -307,7 +312,7 @@ def _choose_stations(setup, source, i):
     return which, d[which], az[which]
 
 def _observe(setup, source, true, place, paths):
-    "Component -> seismograms of the true source through structure, without noise, in the frame of the catalogue's source"
+    "Component -> seismograms of the true source through structure, without noise, by the catalogue's directions"
     where = place.latitude.values, place.longitude.values
     d, az = path_geometry(true.latitude, true.longitude, *where)
     parts = component_seismograms(setup.bases, true.depth_km, true.tensor, d, az, true.half_duration)
@@ -365,7 +370,8 @@ def _spoil(setup, which, i, clean, hum, before, record_hit, state_hit):
             obs[j] = apply_defect(name, obs[j], dt, own, value=value)
             before[j] = apply_defect(name, before[j], dt, own, value=value)
         if names[j] == 'none': names[j] = name
-        elif names[j] == 'dead': obs[j], before[j] = (apply_defect('dead', obs[j], dt, own, **in_band) for _ in range(2))
+        elif names[j] == 'dead':
+            obs[j], before[j] = (apply_defect('dead', obs[j], dt, own, **in_band) for _ in range(2))
         else:
             other = rise*clean[(j + own.integers(1, max(n, 2))) % n]
             obs[j] = apply_defect(names[j], obs[j], dt, own, noise=hum[j], other=other, **in_band)
@@ -396,10 +402,11 @@ def _record(setup, which, i, source, place, clean, hum, before):
     if 'N' not in channels: return out
     obs, before, names = out
     angle, turned = _turns(setup, which, i)
-    back = [_horizontals(dict(zip('NE', turn(x['N'], x['E'], angle[:,None]))) | x, away, 'NE', 'RT') for x in (obs, before)]
-    level = np.where(names['N'] != 'none', names['N'], names['E'])
-    level = np.where((level == 'none') & turned, 'turned', level)
-    return *back, names | dict(R=level, T=level)
+    def level(x): return x | dict(zip('NE', turn(x['N'], x['E'], angle[:,None])))
+    back = [_horizontals(level(x), away, 'NE', 'RT') for x in (obs, before)]
+    both = np.where(names['N'] != 'none', names['N'], names['E'])
+    both = np.where((both == 'none') & turned, 'turned', both)
+    return *back, names | dict(R=both, T=both)
 
 # %% ../../nbs/earth/04_simulate.ipynb #ffea988a
 def _horizontals(x, degrees, of='RT', to='NE'):

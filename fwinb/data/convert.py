@@ -35,7 +35,7 @@ from .events import (
 from .fdsn import BUSY, Temporary, patiently, retry_after
 from .files import kind_of_file, one_line, read_events, read_records, read_stations
 from .instruments import Place, as_place
-from ..pairs.schema import RECORD_LENGTH, path_geometry
+from ..pairs.schema import STUDY, Recipe, path_geometry
 from ..pairs.store import atomic_path, walk_files
 
 # %% ../../nbs/data/10_convert.ipynb #8b261aa5
@@ -458,6 +458,7 @@ def _read_pieces(near):
 def export_asdf(
     folder,  # an archive: records, StationXML and QuakeML in any sub-folders
     out,     # gets EVENT.h5
+    recipe:Recipe=STUDY, # its window: whole traces of the records that overlap it are stored
 )->pd.DataFrame: # a row for every channel of every event
     "One ASDF file for every event of an archive"
     if find_spec('pyasdf') is None: raise ImportError("ASDF needs pyasdf: pip install 'fwinb[asdf]'")
@@ -471,7 +472,7 @@ def export_asdf(
         except Rejected as e:
             rows.append((name, '', 'left out', why_not(e, name), ''))
             continue
-        here = np.flatnonzero((begin < (zero + RECORD_LENGTH).ns) & (end > zero.ns))
+        here = np.flatnonzero((begin < (zero + recipe.end).ns) & (end > (zero + recipe.start).ns))
         near, file = [pieces[i] for i in here], f'{files[name]}.h5'
         rows += [(name, *row) for row in _export_event(event, near, inventory, out, file)]
         used[here] = True

@@ -34,6 +34,8 @@ REASONS = {
     'no moment tensor': 'the event has no complete, or no possible, moment tensor',
     'no record': 'there is a synthetic, but no record',
     'not vertical': 'not the vertical component of a seismometer',
+    'lone horizontal': 'the other channels of the sensor are missing or were dropped, so that it cannot be rotated',
+    'other component': 'another component than those of the recipe, or one that other channels give',
     'other band': 'another band of the same sensor was kept',
     'too coarse': 'sampled too slowly for the band',
     'too short': 'the record does not cover the window',

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['SENSORS', 'BANDS', 'UNITS', 'SCALES', 'SPELLINGS', 'GROUND', 'CLOSE', 'FAR', 'SHAPE', 'LATE', 'SLOW', 'CHECKED',
-           'NEAR_KM', 'FAR_DEG', 'HEIGHTS', 'SEA_FLOOR', 'RATE', 'REACH', 'MEET', 'Place', 'GroundMotion', 'Instrument',
-           'is_vertical', 'preference', 'ground_unit', 'input_unit', 'response_fault', 'in_metres',
-           'displacement_response', 'stated', 'pole_zero_gain', 'settle_response', 'as_place', 'apart',
-           'agree_on_place', 'find_place', 'Epoch', 'find_instrument']
+           'NEAR_KM', 'FAR_DEG', 'HEIGHTS', 'SEA_FLOOR', 'RATE', 'REACH', 'MEET', 'NOMINAL', 'FLAT', 'TURNED', 'SKEW',
+           'Place', 'GroundMotion', 'Instrument', 'is_vertical', 'preference', 'ground_unit', 'input_unit',
+           'response_fault', 'in_metres', 'displacement_response', 'checked_at', 'stated', 'pole_zero_gain',
+           'settle_response', 'as_place', 'apart', 'agree_on_place', 'find_place', 'Epoch', 'find_instrument',
+           'orientation', 'find_channel', 'find_orientation', 'channel_axes', 'radial_transverse', 'rotate_to_zrt']
 
 # %% ../../nbs/data/02_instruments.ipynb #27b91d17
 import re
@@ -41,16 +42,18 @@ class GroundMotion(NamedTuple):
     per_metre:float = 1.   # samples = per_metre * d^order u/dt^order, u in m and t in s
 
 class Instrument(NamedTuple):
-    "Response, place and polarity of a vertical channel"
+    "Response, place, polarity and orientation of a channel"
     response:object  # obspy Response, or `GroundMotion`
     latitude:float   # geographic, degrees
     longitude:float  # degrees
-    sign:int         # +1: positive counts are up, -1: down
+    sign:int         # of a vertical: +1: positive counts are up, -1: down; +1 of others
     remark:str       # for the ledger
     elevation_m:float = 0. # of the surface above the sensor, m
     burial_m:float = 0.    # depth of the sensor below the surface, m
     since:object = None    # UTCDateTime: another response before it, close to the window; None: none
     until:object = None    # likewise: another response after it
+    azimuth:float = np.nan # of motion that gives positive counts, degrees from north clockwise; NaN: not known
+    dip:float = np.nan     # likewise, degrees down from the horizontal
 
 def is_vertical(
     station:str,  # NET.STA.LOC.CHA
@@ -143,7 +146,13 @@ FAR = 3.         # factor between two gains (half a unit of magnitude) beyond wh
 SHAPE = .02      # effect of an impossible pole or zero on the response in the band: about 1 degree of phase
 LATE = 1.        # s, between the delay of the filters and its correction; in sound metadata at most .1 s
 SLOW = 1e-4, .5  # Hz, and the sensitivity there over that in the band: no seismometer feels velocity at 10,000 s
-CHECKED = np.geomspace(BAND[0], BAND[3], 12)   # Hz, where responses are compared
+def checked_at(
+    band=BAND,     # corners of the cosine taper, Hz
+)->np.ndarray:     # (12,) Hz
+    "Frequencies at which responses are compared"
+    return np.geomspace(band[0], band[3], 12)
+
+CHECKED = checked_at()
 
 def stated(
     value, # of a gain or a sensitivity
@@ -186,22 +195,23 @@ def _check_chain(response):
     if not counts: yield f'the response ends in {last}, not in counts'
 
 # %% ../../nbs/data/02_instruments.ipynb #bdfb505f
-def _check_roots(response):
+def _check_roots(response, band):
     "Raise `Rejected` for poles and zeros that no instrument has, if they matter in the band"
     for s in response.response_stages:
         n, poles = s.stage_sequence_number, np.asarray(getattr(s, 'poles', ()), complex)
         if 'DIGITAL' in getattr(s, 'pz_transfer_function_type', '') and (abs(poles) >= 1).any():
             p = poles[abs(poles) >= 1][0]
             raise Rejected('metadata', f'poles of stage {n}: {p:.3g} is not inside the unit circle')
+    f = checked_at(band)
     for s in _analogue(response):
-        poles, h = np.asarray(s.poles, complex), pole_zero_gain(s, CHECKED)
+        poles, h = np.asarray(s.poles, complex), pole_zero_gain(s, f)
         bad, what = poles[poles.real > 0], f'poles of stage {s.stage_sequence_number}'
         if len(bad):
             stable = copy(s)
             stable.poles = [complex(-abs(p.real), p.imag) for p in poles]
-            effect = abs(h/pole_zero_gain(stable, CHECKED) - 1).max()
+            effect = abs(h/pole_zero_gain(stable, f) - 1).max()
             yield _impossible(f'{what}: {len(bad)} of {len(poles)} with a positive real part ({bad[0]:.3g})', effect)
-        odd = abs(np.conj(pole_zero_gain(s, -CHECKED))/h - 1).max()
+        odd = abs(np.conj(pole_zero_gain(s, -f))/h - 1).max()
         if odd > 1e-3: yield _impossible(f'{what} or its zeros: not in conjugate pairs', odd)
 
 def _impossible(what, effect):
@@ -209,16 +219,16 @@ def _impossible(what, effect):
     return f'{what}, without effect in the band'
 
 # %% ../../nbs/data/02_instruments.ipynb #f5dcd512
-def _check_flat(response, order):
+def _check_flat(response, order, band):
     "Raise `Rejected` for a seismometer that feels velocity or displacement at any period"
     stages = response.response_stages
     if order == 2 or any(getattr(s, k, None) for s in stages for k in ('response_list_elements', 'denominator')): return
     if any('DIGITAL' in getattr(s, 'pz_transfer_function_type', '') and len(s.poles) for s in stages): return
-    f = np.array([SLOW[0], BAND[2]])
-    slow, band = abs(np.prod([pole_zero_gain(s, f) for s in _analogue(response)] or [[1, 1]], axis=0))
-    if slow < SLOW[1]*band: return
+    f = np.array([SLOW[0], band[2]])
+    slow, there = abs(np.prod([pole_zero_gain(s, f) for s in _analogue(response)] or [[1, 1]], axis=0))
+    if slow < SLOW[1]*there: return
     few = not any(len(s.poles) or len(s.zeros) for s in _analogue(response))
-    at = f'at {1/f[0]:g} s {slow/band:.3g} times the gain of the band'
+    at = f'at {1/f[0]:g} s {slow/there:.3g} times the gain of the band'
     what = 'no poles and no zeros' if few else f'poles and zeros: {at}'
     unit = 'velocity' if order else 'displacement'
     raise Rejected('metadata', f'{what}, as no seismometer for {unit} has; or the record is ground motion already')
@@ -276,6 +286,7 @@ def _normalise(response):
 # %% ../../nbs/data/02_instruments.ipynb #012874e0
 def settle_response(
     response,          # obspy Response
+    band=BAND,         # corners of the cosine taper, Hz
 )->tuple:              # a copy in SI without contradictions, and remarks
     "Compare the statements of a response; `Rejected` where no rule decides between them"
     if fault := response_fault(response): raise Rejected('no response', fault)
@@ -285,8 +296,8 @@ def settle_response(
     own = ground_unit(total.input_units) if total else None
     if own and own[0] != order:
         raise Rejected('metadata', f'units: {input_unit(response)} in stage 1, {total.input_units} in the sensitivity')
-    remarks = [*_check_chain(new), *_check_roots(new)]
-    _check_flat(new, order)
+    remarks = [*_check_chain(new), *_check_roots(new, band)]
+    _check_flat(new, order, band)
     value = total.value*(own or ground_unit(input_unit(response)))[1] if total and stated(total.value) else None
     bare = abs(np.prod([s.stage_gain or 1. for s in response.response_stages])) == 1     # nobody has written a gain
     remarks += [*_settle_gains(new, value, total and total.frequency, bare), *_settle_filters(new)]
@@ -472,18 +483,22 @@ def _valid(epochs, start, end):
         reached = max(reached, e.end or end)
     return with_response(parts) if parts and reached >= end else []
 
-def _settled(epochs, station):
+def _settled(epochs, station, band):
     "[(epoch, response, remark)] of epochs that agree, or `Rejected`"
     first, second = ([e.start for e in epochs] + [None, None])[:2]
     why = f'{len(epochs)} epochs valid (from {str(first)[:19]}, {str(second)[:19]}): ' if len(epochs) > 1 else ''
     found = []
     for e in epochs:
-        try: found.append((e, *settle_response(e.channel.response)))
+        try: found.append((e, *settle_response(e.channel.response, band)))
         except Rejected as x: raise Rejected(x.reason, why + x.detail, station) from None
     if len(found) == 1: return found
     if len({(e.channel.dip or -90) > 0 for e in epochs}) > 1:
         raise Rejected('metadata', f'{why}dips {", ".join(str(e.channel.dip) for e in epochs)}', station)
-    curves = [displacement_response(r, CHECKED, station) for _, r, _ in found]
+    ways = channel_axes(*np.array([[e.channel.azimuth or 0., e.channel.dip or 0.] for e in epochs]).T)
+    if station[-1:] != 'Z' and np.linalg.norm(ways - ways[0], axis=1).max() > np.radians(TURNED):
+        said = ', '.join(f'{e.channel.azimuth} dip {e.channel.dip}' for e in epochs)
+        raise Rejected('metadata', f'{why}azimuths {said} degrees', station)
+    curves = [displacement_response(r, checked_at(band), station) for _, r, _ in found]
     if max(abs(c/curves[0] - 1).max() for c in curves) > CLOSE:
         gains = [f'{_gain_at(r, None, False):.3g}' for _, r, _ in found]
         same = 'the same gain, other poles' if len(set(gains)) == 1 else f'gains {" and ".join(gains)}'
@@ -497,39 +512,52 @@ def find_instrument(
     start, end,          # UTCDateTime, between which the metadata must hold
     rate=None,           # of the record, Hz: decides between epochs
     place=None,          # `Place` known otherwise: compared, and used where the metadata have none
+    band=BAND,           # corners of the cosine taper, Hz: responses are compared there
 )->Instrument:
     "Response, place and polarity of a vertical channel, or `Rejected`"
     code = station.split('.')[-1]
     if not is_vertical(station): raise Rejected('not vertical', f'{code} is not a vertical seismometer', station)
-    epochs = _of_channel(inventory, station, code)
-    now = _valid(epochs, start, end)
-    if not now: raise Rejected(*_known(inventory, station, epochs, start, end), station)
-    fit = [e for e in now if _fits(e.channel, rate)] or now
-    found = _settled(fit, station)
-    (channel, *_), response, remark = max(found, key=lambda x: x[0].start or UTCDateTime(0))   # that began last
+    return _find(inventory, station, start, end, rate, place, band, _upright)
+
+def _upright(channel, station):
+    "(sign, azimuth, dip, remark) of a vertical channel, or `Rejected`"
     if channel.dip is not None and abs(abs(channel.dip) - 90) > 5:
         raise Rejected('not vertical', f'its dip is {channel.dip:g} degrees', station)
     sign = -1 if (channel.dip or -90) > 0 else 1
+    return sign, 0., -90.*sign, 'dip +90: turned over' if sign < 0 else ''
+
+def _find(inventory, station, start, end, rate, place, band, orient):
+    "An `Instrument`; `orient`: function of an obspy Channel and its code to (sign, azimuth, dip, remark)"
+    epochs = _of_channel(inventory, station, station.split('.')[-1])
+    now = _valid(epochs, start, end)
+    if not now: raise Rejected(*_known(inventory, station, epochs, start, end), station)
+    fit = [e for e in now if _fits(e.channel, rate)] or now
+    found = _settled(fit, station, band)
+    (channel, *_), response, remark = max(found, key=lambda x: x[0].start or UTCDateTime(0))   # that began last
+    sign, azimuth, dip, orientation = orient(channel, station)
     where, place_remark = find_place(inventory, station, start, end, place)
-    since, until = _neighbours(epochs, [x[0] for x in found], response, start, end)
-    remarks = ['dip +90: turned over' if sign < 0 else '', remark, place_remark, _rate_remark(channel, rate)]
+    since, until = _neighbours(epochs, [x[0] for x in found], response, start, end, band)
+    remarks = [orientation, remark, place_remark, _rate_remark(channel, rate)]
     if len(fit) < len(now): remarks.append(f'{len(now)} epochs valid: the one of {rate:g} Hz is used')
     remarks += [f'another response {word} {str(t)[:19]}' for word, t in (('before', since), ('after', until)) if t]
     return Instrument(
         response, where.latitude, where.longitude, sign, '; '.join(filter(None, remarks)), where.elevation_m,
-        where.burial_m, since, until)
+        where.burial_m, since, until, azimuth, dip)
 
+
+# %% ../../nbs/data/02_instruments.ipynb #b33f62a3
 def _rate_remark(channel, rate):
     if _fits(channel, rate): return ''
     return f'rate: the record has {rate:g} Hz, the metadata {" and ".join(f"{r:g}" for r in _rates(channel))} Hz'
 
 # %% ../../nbs/data/02_instruments.ipynb #aae44bbc
-def _neighbours(epochs, used, response, start, end):
+def _neighbours(epochs, used, response, start, end, band):
     "Times within `REACH` before and after which an epoch with another response holds; None: none"
     def other(e):
-        try: own = displacement_response(settle_response(e.channel.response)[0], CHECKED)
+        f = checked_at(band)
+        try: own = displacement_response(settle_response(e.channel.response, band)[0], f)
         except Rejected: return True
-        return abs(own/displacement_response(response, CHECKED) - 1).max() > CLOSE
+        return abs(own/displacement_response(response, f) - 1).max() > CLOSE
     spans = [(e.start or UTCDateTime(0), e.end or UTCDateTime(2599, 12, 31)) for e in used]
     since, until = min(a for a, _ in spans), max(b for _, b in spans)
     near = [e for e in epochs if e not in used and _overlaps(e.start, e.end, start-REACH, end+REACH)]
@@ -549,3 +577,90 @@ def _known(inventory, station, epochs, start, end):
     def last(e): return str(e.end)[:10] if e.end else 'now'
     spans = '; '.join(f'{str(e.start)[:10]} to {last(e)}' for e in epochs)
     return 'no response', f'no epoch covers {start} to {end}; known: {spans}'
+
+# %% ../../nbs/data/02_instruments.ipynb #aa3b6556
+NOMINAL = dict(Z=(0., -90.), N=(0., 0.), E=(90., 0.))   # azimuth and dip of a code, degrees
+FLAT = 5.        # degrees: largest dip of a horizontal
+TURNED = 1.      # degrees: azimuths or dips of two epochs that are the same
+SKEW = 5., 30.   # degrees from the plane of the others to a channel: less than 90 by the first is remarked, less than the second refused
+
+def orientation(
+    station:str,         # NET.STA.LOC.CHA
+    azimuth, dip,        # degrees, of the metadata or a header; None and NaN: not stated
+)->tuple:                # azimuth, dip, and a remark
+    "Orientation of a channel by its metadata, or by its code; or `Rejected`"
+    code = station.split('.')[-1]
+    letter, remarks = code[-1:], []
+    if letter in 'RT': return np.nan, 0., ''
+    def known(x, low): return None if x is None or not (np.isfinite(x) and low <= x <= 360) else float(x)
+    azimuth, dip = known(azimuth, -360), known(dip, -90)
+    nominal = NOMINAL.get(letter, (None, 0. if letter in '12' else None))
+    for what, value, usual in (('azimuth', azimuth, nominal[0]), ('dip', dip, nominal[1])):
+        if value is None and usual is None:
+            raise Rejected('metadata', f'nobody states the {what} of {code}, so that its direction is not known', station)
+        if value is None and what == 'azimuth': remarks.append(f'{what} of {code}: not stated, {usual:g} by its code')
+    azimuth, dip = (u if v is None else v for v, u in zip((azimuth, dip), nominal))
+    return azimuth % 360, dip, '; '.join(remarks)
+
+def find_channel(
+    inventory,           # obspy Inventory, or None
+    station:str,         # NET.STA.LOC.CHA
+    start, end,          # UTCDateTime, between which the metadata must hold
+    rate=None, place=None, band=BAND, # as for `find_instrument`
+)->Instrument:
+    "Response, place and orientation of a channel of any direction, or `Rejected`"
+    def orient(channel, station): return 1, *orientation(station, channel.azimuth, channel.dip)
+    return _find(inventory, station, start, end, rate, place, band, orient)
+
+def find_orientation(
+    inventory,           # obspy Inventory, or None
+    station:str,         # NET.STA.LOC.CHA
+    start, end,          # UTCDateTime, the time in question
+    stated=(None, None), # azimuth and dip of a header, for channels that the metadata do not have
+)->tuple:                # azimuth and dip, degrees, and a remark
+    "Orientation of a channel whose response nobody needs, or `Rejected`"
+    epochs = _of_channel(inventory, station, station.split('.')[-1])
+    now = [e.channel for e in epochs if _overlaps(e.start, e.end, start, end)]
+    return orientation(station, *((now[-1].azimuth, now[-1].dip) if now else stated))
+
+# %% ../../nbs/data/02_instruments.ipynb #87f9dae6
+def channel_axes(
+    azimuth, dip,     # (n,) degrees
+)->np.ndarray:        # (n, 3) unit vectors: east, north, up
+    "Direction of motion that gives positive counts"
+    a, d = np.radians(azimuth), np.radians(dip)
+    return np.stack([np.cos(d)*np.sin(a), np.cos(d)*np.cos(a), -np.sin(d)], axis=-1)
+
+def radial_transverse(
+    back_azimuth:float, # from the station to the source, degrees
+)->np.ndarray:          # (2, 2): rows R and T, columns east and north
+    "Unit vectors away from the source, and 90 degrees clockwise from there"
+    b = np.radians(back_azimuth)
+    return np.array([[-np.sin(b), -np.cos(b)], [-np.cos(b), np.sin(b)]])
+
+def rotate_to_zrt(
+    codes,              # of the channels, such as 'BHN', 'BHE': two horizontals, or three of any direction
+    azimuth, dip,       # (n,) degrees
+    back_azimuth:float, # from the station to the source, degrees
+)->tuple:               # components, their matrix (n, n): components = matrix @ channels, and a remark
+    "Matrix from the channels of a sensor to Z, R and T, or `Rejected`"
+    azimuth, dip = np.asarray(azimuth, float), np.asarray(dip, float)
+    turned = [c[-1:] for c in codes]
+    if turned == ['R', 'T']: return ('R', 'T'), np.eye(2), ''
+    said = ', '.join(f'{c} {a:g}' + (f' dip {d:g}' if d else '') for c, a, d in zip(codes, azimuth, dip))
+    axes, rows = channel_axes(azimuth, dip), radial_transverse(back_azimuth)
+    if len(codes) == 2:
+        if (abs(dip) > FLAT).any(): raise Rejected('metadata', f'azimuths: {said} degrees, no two horizontals')
+        axes, parts = channel_axes(azimuth, 0*dip)[:,:2], ('R', 'T')
+    else: rows, parts = np.block([[np.zeros((1, 2)), np.ones((1, 1))], [rows, np.zeros((2, 1))]]), ('Z', 'R', 'T')
+    angle = _least_angle(axes)
+    if angle < SKEW[1]: raise Rejected('metadata', f'azimuths: {said} degrees, which leave an angle of {angle:.1f} degrees')
+    skew = f'; {angle:.1f} degrees apart instead of 90' if 90 - angle > SKEW[0] else ''
+    return parts, rows @ np.linalg.inv(axes), f'from {said} degrees{skew}'
+
+def _least_angle(axes):
+    "Smallest angle between a unit vector and the plane of the others, degrees"
+    def height(k):      # of the end of a vector above the others
+        q = np.linalg.qr(np.delete(axes, k, 0).T)[0]
+        return np.linalg.norm(axes[k] - q @ (q.T @ axes[k]))
+    return float(np.degrees(np.arcsin(np.clip(min(map(height, range(len(axes)))), 0, 1))))

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['SYNTHETIC_TOP', 'COMPUTED_TOP', 'MIN_SNR', 'QUIET', 'LATE', 'REST', 'SHAPE', 'SCALE', 'POWERS', 'MOTIONS', 'DEAD',
            'find_synthetic', 'recorded_synthetic', 'synthetic_displacement', 'signal_to_noise', 'settle_unit',
-           'unit_fault', 'ground_motion', 'motion_instrument', 'check_band', 'pair_values', 'pair_dataset', 'make_pair']
+           'unit_fault', 'ground_motion', 'motion_instrument', 'check_band', 'pair_values', 'pair_dataset', 'make_pair',
+           'rotated_signal_to_noise', 'component_values']
 
 # %% ../../nbs/data/07_preprocess.ipynb #c5190f07
 from functools import partial
@@ -14,29 +15,32 @@ import numpy as np, xarray as xr
 from obspy import Trace, UTCDateTime
 from obspy.signal.invsim import cosine_sac_taper
 from scipy.fft import next_fast_len
-from scipy.signal import detrend
+from scipy.signal import czt, detrend
 
 from .events import Rejected, Source, read_source
 from .instruments import (
-    GroundMotion, Instrument, displacement_response, find_instrument, find_place, ground_unit, is_vertical)
-from .records import MARGIN, PAD, check_counts, check_finite, contiguous, window_of
-from ..pairs.schema import RECORD_LENGTH, build_pairs, path_geometry, sample_times, SCHEMA
+    GroundMotion, Instrument, displacement_response, find_channel, find_instrument, find_place, ground_unit, is_vertical,
+    radial_transverse, rotate_to_zrt)
+from .records import PAD, check_counts, check_finite, contiguous, window_of
+from ..pairs.schema import SCHEMA, STUDY, Recipe, build_pairs, path_geometry
 from ..pairs.signal import BAND, RISE, TAPER, band_limited
 
 # %% ../../nbs/data/07_preprocess.ipynb #b9a2819a
 def find_synthetic(
     synthetic,          # obspy Trace or Stream of one trace: displacement, m, up
     zero:UTCDateTime,   # centroid time
-    margin=MARGIN,      # s required before the origin (of a record) and after the window
+    margin=None,        # s required before (of a record) and after the window; None: the recipe's
     station:str='',     # NET.STA.LOC.CHA, for the message
+    recipe:Recipe=STUDY, # its window
 )->Trace:
     "The synthetic if it is usable, or `Rejected`"
     traces = [synthetic] if isinstance(synthetic, Trace) else list(synthetic or ())
     if len(traces) != 1: raise Rejected('no synthetic', f'{len(traces)} traces', station)
     tr, = traces
     start, end = tr.stats.starttime - zero, tr.stats.endtime - zero
-    if start > max(1., tr.stats.delta) or end < RECORD_LENGTH + margin[1]:
-        needs = f'needs 0 to {RECORD_LENGTH+margin[1]:g} s'
+    needed = recipe.end + (recipe.margin if margin is None else margin)[1]
+    if start > max(1., tr.stats.delta) or end < needed:
+        needs = f'needs 0 to {needed:g} s'
         raise Rejected('bad synthetic', f'has {start:.1f} to {end:.1f} s after the origin, {needs}', station)
     if not np.isfinite(np.ma.filled(tr.data, np.nan)).all():
         raise Rejected('bad synthetic', 'samples that are not finite', station)
@@ -46,8 +50,8 @@ def find_synthetic(
     return tr
 
 # %% ../../nbs/data/07_preprocess.ipynb #b42994ec
-SYNTHETIC_TOP = .03    # Hz: a synthetic is used up to here
-COMPUTED_TOP = .0215   # Hz: highest mode of PREM
+SYNTHETIC_TOP = .03    # Hz: a synthetic is used up to here at least
+COMPUTED_TOP = .0215, .0275   # Hz: highest mode of PREM for bands like the study's, and for others
 
 def recorded_synthetic(
     x,              # (n,) displacement, m
@@ -55,15 +59,15 @@ def recorded_synthetic(
     start:float,    # time of the first sample, s after the origin
     response,       # function of frequency (Hz): complex, counts per metre
     begin:float,    # start of the record in use, s after the origin
-    corners=(SYNTHETIC_TOP, .05), # Hz: low-pass far above the band
+    top:float=SYNTHETIC_TOP, # Hz: the low-pass begins here, far above the band
 )->tuple:           # counts, sample interval, and time of the first sample
     "A synthetic as an instrument would record it"
-    v = np.diff(np.asarray(x, float))/dt
+    v, corners = np.diff(np.asarray(x, float))/dt, (top, .05*max(1., top/SYNTHETIC_TOP))
     nfft = next_fast_len(len(v) + int(3000/dt), real=True)     # room for the instrument's response
     f = np.fft.rfftfreq(nfft, dt)
     low = (f > 0) & (f < corners[1])
     v = np.fft.rfft(v, nfft)[low]*cosine_sac_taper(f[low], (0, 1e-9, *corners))/(2j*np.sin(np.pi*f[low]*dt)/dt)
-    n = 2*int(nfft*dt/8)                                       # about one sample in 4 s is enough below 50 mHz
+    n = 2*int(nfft*dt/8*max(1., top/SYNTHETIC_TOP))            # about one sample in 4 s is enough below 50 mHz
     dt_out = nfft*dt/n
     counts = np.fft.irfft(np.r_[0, v*response(f[low])*dt/dt_out], n)
     before = max(0, int(np.ceil((start-begin)/dt_out)))
@@ -75,20 +79,23 @@ def synthetic_displacement(
     response,       # of the record's instrument, as in `band_limited`
     support,        # first and last time to use, s after the origin
     band=BAND,      # corners of the cosine taper, Hz
-)->np.ndarray:      # (1024,) displacement, m, in the band and on the time axis of a pair
+    recipe:Recipe=STUDY, # its window and its time axis
+)->np.ndarray:      # (npts,) displacement, m, in the band and on the time axis of a pair
     "A synthetic after the same instrument and processing as the record"
-    return band_limited(*recorded_synthetic(x, dt, start, response, support[0]), response, support, band)
+    counts = recorded_synthetic(x, dt, start, response, support[0], max(SYNTHETIC_TOP, band[3]))
+    return band_limited(*counts, response, support, band, recipe=recipe)
 
 # %% ../../nbs/data/07_preprocess.ipynb #cf95110d
 MIN_SNR = 1.5        # low: noise alone seldom reaches it
-QUIET = 150., 900.   # s before the origin: the least for periods of 50 s and more, and the most in use
+QUIET = 150., 900.   # s before the origin: the least (three of the shortest periods, here of 50 s), and the most in use
 
 def signal_to_noise(
     x, dt, start, response, band=BAND, # as in `band_limited`
+    recipe:Recipe=STUDY,               # its window
 )->float:                              # NaN without enough record before the origin
     "Ratio of the rms acceleration in the window to that before the origin, in the band"
-    n = int(min(-start, QUIET[1])/dt)
-    if n*dt < QUIET[0]: return np.nan
+    n = int(min(-start, QUIET[1], recipe.length)/dt)
+    if n*dt < QUIET[0]*recipe.scale: return np.nan
     taper = np.hanning(n)
     nfft = next_fast_len(n + int(1000/dt), real=True)
     f = np.fft.rfftfreq(nfft, dt)
@@ -97,7 +104,7 @@ def signal_to_noise(
     def power(t):
         i = max(0, int(round((t-start)/dt)))
         return (weight*abs(np.fft.rfft(detrend(np.asarray(x[i:i+n], float))*taper, nfft)[inside])**2).sum()
-    pieces = np.linspace(0, RECORD_LENGTH-n*dt, int(np.ceil(RECORD_LENGTH/(n*dt))))
+    pieces = np.linspace(recipe.start, recipe.end-n*dt, int(np.ceil(recipe.length/(n*dt))))
     noise = power(-n*dt)
     return float(np.sqrt(np.mean([power(t) for t in pieces])/noise)) if noise > 0 else np.nan
 
@@ -105,12 +112,12 @@ def signal_to_noise(
 LATE = 600.     # s after the origin at which a record of ground motion may begin
 REST = 1e-3     # share of a synthetic's energy (of velocity) that may lie before the record
 
-def _check_rest(tr, syn, zero):
+def _check_rest(tr, syn, zero, recipe):
     "Raise `Rejected` if the synthetic moves before the record begins"
     t = syn.times() + (syn.stats.starttime - zero)
     energy = np.diff(syn.data.astype(float))**2
     begin = tr.stats.starttime - zero + RISE
-    missed = energy[t[1:] < begin].sum()/max(energy[t[1:] < RECORD_LENGTH].sum(), 1e-300)
+    missed = energy[t[1:] < begin].sum()/max(energy[t[1:] < recipe.end].sum(), 1e-300)
     if missed > REST:
         detail = f'it begins {begin-RISE:.1f} s after the origin, and {missed:.1%} of the synthetic is before that'
         raise Rejected('too short', detail, tr.id)
@@ -130,9 +137,10 @@ def settle_unit(
 
 def unit_fault(
     obs, syn,   # (npts,) displacement, m, on the time axis of a pair
+    recipe:Recipe=STUDY, # its time axis
 )->str:         # what is wrong; '' if nothing is
     "Is a record in another unit or another derivative than stated?"
-    dt = RECORD_LENGTH/len(obs)
+    dt = recipe.length/len(obs)
     ratio = np.linalg.norm(obs)/np.linalg.norm(syn)
     if .5 < ratio < 2: return ''
     r0, best, found = _correlation(obs, syn), SHAPE, ''
@@ -180,11 +188,13 @@ def motion_instrument(
 def check_band(
     band,           # corners of the cosine taper, Hz
     computed=False, # are the synthetics PREM's, computed here?
+    recipe:Recipe=STUDY,
 )->None:
     "Raise a `ValueError` for a band that is none, or that the synthetics do not reach"
     a, b, c, d = band
     if not 0 < a < b < c < d: raise ValueError(f'the corners of a band rise from 0, unlike {tuple(band)}')
-    top = COMPUTED_TOP if computed else SYNTHETIC_TOP
+    wide = recipe.band[3] > STUDY.band[3]
+    top = COMPUTED_TOP[wide] if computed else max(SYNTHETIC_TOP, recipe.band[3])
     if d > top:
         why = 'normal modes of PREM, computed here, end there' if computed else 'the synthetic is low-passed above it'
         raise ValueError(f'the band reaches {d:g} Hz, beyond {top:g} Hz: {why}')
@@ -193,41 +203,50 @@ def check_band(
 DEAD = 1e-11    # m: rms displacement in the band, far below the ground noise of the quietest site on Earth
 
 def pair_values(
-    record,              # obspy Stream or Trace of one channel: raw counts, or ground motion
+    record,              # obspy Stream or Trace of one vertical channel: raw counts, or ground motion
     synthetic,           # obspy Trace or Stream: displacement, m, up; or a function that returns it
     event,               # obspy Event, or `Source`
     inventory,           # obspy Inventory, or a function of the record's rate (Hz) that returns its `Instrument`
-    band=BAND,           # corners of the cosine taper, Hz
-    margin=MARGIN,       # s of record and synthetic required before the origin and after the window
+    band=None,           # corners of the cosine taper, Hz; None: the recipe's
+    margin=None,         # s of record and synthetic required before and after the window; None: the recipe's
     min_snr:float=MIN_SNR, # a smaller signal-to-noise ratio is rejected
     late:float=0.,       # s after the origin at which a record may begin, if the synthetic is at rest until then
+    recipe:Recipe=STUDY, # window and band
 )->tuple[dict,Instrument,str]: # variables of the pair, the instrument, and remarks for the ledger
-    "Variables of the pair of one record and its synthetic, or `Rejected`"
-    check_band(band)
+    "Variables of the pair of one vertical record and its synthetic, or `Rejected`"
+    band = recipe.band if band is None else band
+    check_band(band, recipe=recipe)
     source = event if isinstance(event, Source) else read_source(event)
-    zero, window = source.time, window_of(source.time, margin)
-    station = next(iter([record] if isinstance(record, Trace) else record), Trace()).id
+    station = _station_of(record)
     if not (is_vertical(station) or late and station[-1:] == 'Z'):
         raise Rejected('not vertical', f"{station.split('.')[-1]} is not a vertical seismometer", station)
-    check_finite(record, *window)
-    tr = contiguous(record, zero, margin, late or None)
-    check_counts(tr, *window, silent=zero+late if late else None)
-    find = inventory if callable(inventory) else partial(find_instrument, inventory, station, *window)
-    sensor = find(rate=tr.stats.sampling_rate)
-    tr = tr.slice(sensor.since, sensor.until)      # around them another response holds
-    syn = find_synthetic(synthetic() if callable(synthetic) else synthetic, zero, margin, station)
-    if tr.stats.starttime >= zero: _check_rest(tr, syn, zero)
-    w, snr, said = _two_traces(tr, syn, zero, sensor, band)
+    find = inventory if callable(inventory) else partial(
+        find_instrument, inventory, station, *window_of(source.time, margin, recipe), band=band)
+    tr, sensor = _ready(record, find, source, band, margin, late, recipe)
+    syn = find_synthetic(synthetic() if callable(synthetic) else synthetic, source.time, margin, station, recipe)
+    w, snr, said = _two_traces(tr, syn, source.time, sensor, band, recipe)
     if snr < min_snr: raise Rejected('snr', f'{snr:.2f}, less than {min_snr:g}', station, snr)
     remarks = '; '.join(r for r in (source.remark, sensor.remark, tr.stats.get('remark', ''), said) if r)
     return _variables(w, snr, source, sensor, station), sensor, remarks
 
+def _station_of(record): return next(iter([record] if isinstance(record, Trace) else record), Trace()).id
+
+def _ready(record, find, source, band, margin, late, recipe):
+    "One sound piece of a channel and its `Instrument`, or `Rejected`; `find`: function of the rate (Hz)"
+    zero, window = source.time, window_of(source.time, margin, recipe)
+    check_finite(record, *window)
+    tr = contiguous(record, zero, margin, late or None, recipe, band)
+    check_counts(tr, *window, silent=zero+late if late else None, band=band)
+    sensor = find(rate=tr.stats.sampling_rate)
+    return tr.slice(sensor.since, sensor.until), sensor      # around them another response holds
+
+
 # %% ../../nbs/data/07_preprocess.ipynb #4f56aa2e
-def _variables(w, snr, source, sensor, station):
+def _variables(w, snr, source, sensor, station, component='Z'):
     "Variables of the schema for one pair"
     distance, azimuth = path_geometry(source.latitude, source.longitude, sensor.latitude, sensor.longitude)
     return dict(
-        waveform=w, event=source.name, station=station,
+        waveform=w, event=source.name, station=station, component=component,
         event_latitude=source.latitude, event_longitude=source.longitude, event_depth_km=source.depth_km,
         event_time=source.time.timestamp, event_magnitude=source.magnitude, moment_tensor=np.array(source.tensor),
         station_latitude=sensor.latitude, station_longitude=sensor.longitude,
@@ -236,45 +255,175 @@ def _variables(w, snr, source, sensor, station):
 def pair_dataset(
     rows:list,           # variables of each pair, of `pair_values`; possibly none
     origin:str='files',  # where the records are from: 'fdsn', 'files' or 'simulated'
-    band=BAND, margin=MARGIN, min_snr:float=MIN_SNR, # as for `pair_values`; noted in the attributes
+    band=None, margin=None, min_snr:float=MIN_SNR, # as for `pair_values`; noted in the attributes
+    recipe:Recipe=STUDY,
 )->xr.Dataset:
     "Pairs as a Dataset that conforms to the schema"
+    band, margin = recipe.band if band is None else band, recipe.margin if margin is None else margin
     attrs = dict(band_hz=list(band), margin_s=list(margin), pad_s=PAD, taper_s=TAPER, min_snr=min_snr)
     if rows:
         variables = {k: np.stack([r[k] for r in rows]) for k in rows[0]}
-        return build_pairs(**variables, origin=origin, status='ok', attrs=attrs)
+        return build_pairs(**variables, origin=origin, status='ok', attrs=attrs, recipe=recipe)
     names = [k for k, v in SCHEMA.items() if v.stage in ('pair', '02_preprocess') and v.dims == ('pair',)]
     empty = {k: np.empty(0) for k in names}
-    return build_pairs(np.empty((0, 2, len(sample_times()))), moment_tensor=np.empty((0, 6)), attrs=attrs, **empty)
+    waveform = np.empty((0, 2, recipe.npts))
+    return build_pairs(waveform, moment_tensor=np.empty((0, 6)), attrs=attrs, recipe=recipe, **empty)
 
 # %% ../../nbs/data/07_preprocess.ipynb #38cd15de
 def make_pair(
     record, synthetic, event, inventory, # as for `pair_values`
     origin:str='files',  # where the record is from: 'fdsn', 'files' or 'simulated'
-    band=BAND, margin=MARGIN, min_snr:float=MIN_SNR, # as for `pair_values`
+    band=None, margin=None, min_snr:float=MIN_SNR, recipe:Recipe=STUDY, # as for `pair_values`
 )->xr.Dataset:           # one pair
-    "A pair from a record and its synthetic, or `Rejected`"
-    values, _, _ = pair_values(record, synthetic, event, inventory, band, margin, min_snr)
-    return pair_dataset([values], origin, band, margin, min_snr)
+    "A pair from a vertical record and its synthetic, or `Rejected`"
+    values, _, _ = pair_values(record, synthetic, event, inventory, band, margin, min_snr, recipe=recipe)
+    return pair_dataset([values], origin, band, margin, min_snr, recipe)
+
 
 # %% ../../nbs/data/07_preprocess.ipynb #b1f6ed24
-def _two_traces(tr, syn, zero, sensor, band):
-    "(2, 1024) displacement of record and synthetic, the signal-to-noise ratio, and a remark"
+def _two_traces(tr, syn, zero, sensor, band, recipe):
+    "(2, npts) displacement of record and synthetic, the signal-to-noise ratio, and a remark"
+    obs, model, respond = _in_band(tr, syn, zero, sensor, band, recipe)
+    obs, said = _in_metres(obs, model, sensor)
+    _check_motion(obs, model, tr.id, isinstance(sensor.response, GroundMotion), recipe)
+    snr = signal_to_noise(tr.data, tr.stats.delta, tr.stats.starttime - zero, respond, band, recipe)
+    return np.stack([obs, model]), snr, said
+
+def _in_band(tr, syn, zero, sensor, band, recipe):
+    "(npts,) displacement of record and synthetic along a channel, and the channel's response"
+    if tr.stats.starttime >= zero + recipe.start: _check_rest(tr, syn, zero, recipe)
     dt, start, syn_start = tr.stats.delta, tr.stats.starttime - zero, syn.stats.starttime - zero
     coarse = max(dt, syn.stats.delta)
     if .5/coarse < band[3]: raise Rejected('too coarse', f'a sample every {coarse:g} s', tr.id)
     support = start, min(tr.stats.endtime, syn.stats.endtime - syn.stats.delta) - zero
-    open_unit = isinstance(sensor.response, GroundMotion) and np.isnan(sensor.response.per_metre)
-    response = sensor.response._replace(per_metre=1.) if open_unit else sensor.response
+    response = sensor.response._replace(per_metre=1.) if _open_unit(sensor) else sensor.response
     def respond(f): return displacement_response(response, f, tr.id)
-    obs = sensor.sign*band_limited(tr.data, dt, start, respond, support, band)
-    model = synthetic_displacement(syn.data, syn.stats.delta, syn_start, respond, support, band)
-    said = ''
-    if open_unit:
-        per_metre = settle_unit(obs, model)
-        obs, said = obs/per_metre, f"in {'nm' if per_metre > 1 else 'm'}, by the amplitude of the synthetic"
-    rms, fault = np.sqrt(np.mean(obs**2)), unit_fault(obs, model)
-    if fault and isinstance(response, GroundMotion): raise Rejected('unit', fault, tr.id)
-    if rms < DEAD: raise Rejected('dead', f'rms displacement {rms:.1e} m', tr.id)
-    if fault: raise Rejected('unit', fault, tr.id)
-    return np.stack([obs, model]), signal_to_noise(tr.data, dt, start, respond, band), said
+    obs = sensor.sign*band_limited(tr.data, dt, start, respond, support, band, recipe=recipe)
+    return obs, synthetic_displacement(syn.data, syn.stats.delta, syn_start, respond, support, band, recipe), respond
+
+def _open_unit(sensor): return isinstance(sensor.response, GroundMotion) and np.isnan(sensor.response.per_metre)
+
+def _in_metres(obs, model, *sensors):
+    "`obs` in metres, and a remark if metres or nanometres was the question"
+    if not any(map(_open_unit, sensors)): return obs, ''
+    per_metre = settle_unit(obs, model)
+    return obs/per_metre, f"in {'nm' if per_metre > 1 else 'm'}, by the amplitude of the synthetic"
+
+def _check_motion(obs, model, station, ground, recipe):
+    "Raise `Rejected` for a dead record or one in another unit; `ground`: is it ground motion already?"
+    rms, fault = np.sqrt(np.mean(obs**2)), unit_fault(obs, model, recipe)
+    if fault and ground: raise Rejected('unit', fault, station)
+    if rms < DEAD: raise Rejected('dead', f'rms displacement {rms:.1e} m', station)
+    if fault: raise Rejected('unit', fault, station)
+
+
+# %% ../../nbs/data/07_preprocess.ipynb #aa9d1201
+def _ground_synthetics(synthetic, parts, back_azimuth, find):
+    "Traces of the components `parts` on one time axis; `find`: checks a trace"
+    def get(part):
+        try: return find(synthetic(part))
+        except Rejected as e: raise Rejected(e.reason, f'component {part}: {e.detail}', e.station) from e
+    up = [get('Z')] if 'Z' in parts else []
+    try: north, east = get('N'), get('E')
+    except Rejected as e:
+        if e.reason != 'no synthetic': raise
+        try: radial = get('R')
+        except Rejected: raise e from None
+        return _on_one_axis([*up, radial, get('T')])
+    traces = _on_one_axis([*up, east, north])
+    pair = radial_transverse(back_azimuth) @ np.stack([tr.data for tr in traces[-2:]])
+    for tr, x in zip(traces[-2:], pair): tr.data = x
+    return traces
+
+def _on_one_axis(traces):
+    "Copies of the same length, or `Rejected` if start or interval differ"
+    first, n = traces[0].stats, min(tr.stats.npts for tr in traces)
+    for s in (tr.stats for tr in traces[1:]):
+        if abs(s.delta/first.delta - 1) > 1e-5 or abs(s.starttime - first.starttime) > .01*first.delta:
+            said = f'{s.channel} begins {s.starttime-first.starttime:+.3g} s after {first.channel}'
+            raise Rejected('bad synthetic', f'{said}, with {s.delta:.5g} and {first.delta:.5g} s between samples')
+    traces = [tr.copy() for tr in traces]
+    for tr in traces: tr.data = np.asarray(tr.data[:n], float)
+    return traces
+
+# %% ../../nbs/data/07_preprocess.ipynb #6e73eef8
+def rotated_signal_to_noise(
+    channels:list,     # of (x, dt, start, response) of each channel, as for `signal_to_noise`
+    matrix,            # (components, channels)
+    band=BAND,         # corners of the cosine taper, Hz
+    recipe:Recipe=STUDY, # its window
+)->np.ndarray:         # (components,), NaN without enough record before the origin
+    "Signal-to-noise ratio of every component, as `signal_to_noise`, from spectra that are rotated"
+    span = min(-max(start for _, _, start, _ in channels), QUIET[1], recipe.length)
+    if span < QUIET[0]*recipe.scale: return np.full(len(matrix), np.nan)
+    f = np.arange(band[0], band[3], 1/(span+1000))[1:]
+    weight = cosine_sac_taper(f, band)*f**2
+    def spectrum(x, dt, start, response, t):
+        i, n = max(0, int(round((t-start)/dt))), int(span/dt)
+        y, step = detrend(np.asarray(x[i:i+n], float))*np.hanning(n), 2j*np.pi*dt
+        u = czt(y, len(f), np.exp(-step*(f[1]-f[0])), np.exp(step*f[0]))
+        return dt*u*np.exp(-2j*np.pi*f*(start + i*dt))/response(f)
+    def power(t): return (abs(matrix @ np.stack([spectrum(*c, t) for c in channels])*weight)**2).sum(axis=1)
+    pieces = np.linspace(recipe.start, recipe.end-span, int(np.ceil(recipe.length/span)))
+    noise = power(-span)
+    return np.where(noise > 0, np.sqrt(np.mean([power(t) for t in pieces], axis=0)/np.where(noise > 0, noise, 1)), np.nan)
+
+# %% ../../nbs/data/07_preprocess.ipynb #6e4c70d6
+def component_values(
+    records:dict,        # channel -> record, or its `Rejected`: two horizontals, or three channels of any direction
+    synthetic,           # function of Z, N, E, R or T: obspy Trace, displacement, m; None or `Rejected` if there is none
+    event,               # obspy Event, or `Source`
+    inventory,           # obspy Inventory, or a function of channel and `rate` (Hz) that returns an `Instrument`
+    band=None, margin=None, min_snr:float=MIN_SNR, late:float=0., recipe:Recipe=STUDY, # as for `pair_values`
+)->dict:                 # channel such as BHR -> (variables, `Instrument`, remarks), or `Rejected`
+    "Variables of the R and T (and Z) of a sensor; a fault of a channel is under its own name"
+    band = recipe.band if band is None else band
+    check_band(band, recipe=recipe)
+    source, ready, lost = event if isinstance(event, Source) else read_source(event), {}, {}
+    window = window_of(source.time, margin, recipe)
+    for station, record in records.items():
+        find = partial(inventory, station) if callable(inventory) else partial(
+            find_channel, inventory, station, *window, band=band)
+        try:
+            if isinstance(record, Rejected): raise record
+            ready[station] = _ready(record, find, source, band, margin, late, recipe)
+        except Rejected as e: lost[station] = e
+    if lost:
+        why = '; '.join(f"{s.split('.')[-1]} was dropped: {e.reason}" for s, e in lost.items())
+        return lost | {s: Rejected('lone horizontal', why, s) for s in ready}
+    try: return dict(_rotated(ready, synthetic, source, band, margin, min_snr, recipe))
+    except Rejected as e: return dict.fromkeys(ready, e)
+
+# %% ../../nbs/data/07_preprocess.ipynb #445a4636
+def _rotated(ready, synthetic, source, band, margin, min_snr, recipe):
+    "(channel, outcome) of the components of a sensor; `ready`: channel -> (Trace, Instrument)"
+    traces, sensors = zip(*ready.values())
+    first, stem, zero = sensors[0], next(iter(ready))[:-1], source.time
+    back = float(path_geometry(first.latitude, first.longitude, source.latitude, source.longitude)[1])
+    codes = [s.split('.')[-1] for s in ready]
+    parts, matrix, turn = rotate_to_zrt(codes, [s.azimuth for s in sensors], [s.dip for s in sensors], back)
+    find = partial(find_synthetic, zero=zero, margin=margin, station=next(iter(ready)), recipe=recipe)
+    ground = _ground_synthetics(synthetic, parts, back, find)
+    found = [_in_band(tr, _projected(ground, row), zero, sensor, band, recipe)
+             for tr, sensor, row in zip(traces, sensors, np.linalg.inv(matrix))]
+    obs, model, responds = (list(x) for x in zip(*found))
+    obs, said = _in_metres(np.stack(obs), np.stack(model), *sensors)
+    channels = [(tr.data, tr.stats.delta, tr.stats.starttime - zero, r) for tr, r in zip(traces, responds)]
+    ratios = rotated_signal_to_noise(channels, matrix, band, recipe)
+    notes = [s.remark for s in sensors] + [tr.stats.get('remark', '') for tr in traces]
+    remarks = '; '.join(dict.fromkeys(r for r in (source.remark, *notes, said, turn) if r))
+    is_motion = any(isinstance(s.response, GroundMotion) for s in sensors)
+    for part, u, v, snr in zip(parts, matrix @ obs, matrix @ np.stack(model), ratios):
+        if part not in recipe.components: continue
+        try:
+            if not v.any(): raise Rejected('bad synthetic', f'component {part}: zero in the band', stem + part)
+            _check_motion(u, v, stem + part, is_motion, recipe)
+            if snr < min_snr: raise Rejected('snr', f'{snr:.2f}, less than {min_snr:g}', stem + part, snr)
+        except Rejected as e: yield stem + part, e
+        else: yield stem + part, (_variables(np.stack([u, v]), snr, source, first, stem + part, part), first, remarks)
+
+def _projected(traces, weights):
+    "One Trace: the sum of some on one time axis"
+    new = traces[0].copy()
+    new.data = sum(w*tr.data for w, tr in zip(weights, traces))
+    return new

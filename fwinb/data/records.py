@@ -8,6 +8,7 @@ __all__ = ['STAMPS', 'ASTRAY', 'HEADER', 'DATA_RECORD', 'FLAT', 'CHANCE', 'KINK'
            'Part', 'pieces', 'window_of', 'contiguous', 'check_counts', 'check_finite']
 
 # %% ../../nbs/data/06_records.ipynb #c5190f07
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from scipy.interpolate import CubicSpline
 
 from .events import Rejected
 from .files import read_records
-from ..pairs.schema import RECORD_LENGTH
+from ..pairs.schema import STUDY, Recipe
 from ..pairs.signal import BAND
 
 # %% ../../nbs/data/06_records.ipynb #9071487a
@@ -129,7 +130,7 @@ def _sac_times(tr):
     stated = float(sac.e) - float(sac.get('b', 0))
     tolerance = max(ASTRAY, 1.5*float(sac.delta)) + 2*abs(np.spacing(np.float32(sac.e)))
     if abs(stated - length) <= tolerance: return
-    text = f'SAC header: {stated:.1f} s by B and E, {length:.1f} s by NPTS and DELTA'
+    text = f'SAC header: {stated:.1f} s by B and E, {length:.1f} s by its samples and DELTA'
     if abs(stated/length - 1) < .01: raise Rejected('timing', text, tr.id)
     tr.stats.remark = f'{text}, which is used'
 
@@ -201,13 +202,13 @@ def _least(m, n, width, free):
     return width*(n/CHANCE)**(1/np.maximum(m-free, 1))
 
 # %% ../../nbs/data/06_records.ipynb #660faabd
-def _band_peak(x, dt):
+def _band_peak(x, dt, band):
     "Largest amplitude in the band"
     f = np.fft.rfftfreq(len(x), dt)
-    taper = np.where(f < BAND[-1], cosine_sac_taper(f, BAND), 0)
+    taper = np.where(f < band[-1], cosine_sac_taper(f, band), 0)
     return np.abs(np.fft.irfft(np.fft.rfft(x - np.linspace(x[0], x[-1], len(x)))*taper, len(x))).max()
 
-def _constant_runs(x, dt, q):
+def _constant_runs(x, dt, q, band):
     "Runs of equal samples that stand out"
     a, b = _runs(np.diff(x) == 0)
     a, b = a[b-a >= 3], b[b-a >= 3] + 1
@@ -217,7 +218,7 @@ def _constant_runs(x, dt, q):
     found = ~begins & (long | ~ends) & (away.min(0) > least) & _abrupt(x, a, b, q)
     short, width = np.flatnonzero(found & ~long), int(max(1, 3/dt))
     if len(short):
-        peak, pulse = _band_peak(x, dt), BAND[2] + BAND[3] - BAND[0] - BAND[1]    # 1/s: peak of a unit area in the band
+        peak, pulse = _band_peak(x, dt, band), band[2] + band[3] - band[0] - band[1] # 1/s: peak of a unit area in it
         for k in short:
             beside = (x[max(0, a[k]-width):a[k]].mean() + x[b[k]:b[k]+width].mean())/2
             found[k] = abs(x[a[k]]-beside)*(b[k]-a[k])*dt*pulse > SHARE*peak
@@ -308,20 +309,22 @@ def find_fills(
     x,           # (n,) samples of a raw record, without gaps
     dt:float,    # sample interval, s
     copies=True, # look for copies, too
+    band=BAND,   # corners of the cosine taper, Hz: short runs of one value count if they matter in it
 )->list:         # of `Fill`, by their first samples
     "Samples that stand in for missing ones"
     x, out = np.asarray(x, float), []
     q = count_of(x)
-    searches = _constant_runs, _straight_runs, *([_copied_runs] if copies else []), _smooth_runs
+    constant = partial(_constant_runs, band=band)
+    searches = constant, _straight_runs, *([_copied_runs] if copies else []), _smooth_runs
     for search in searches:
         for f in search(x, dt, q):
             if all(f.last <= g.first or f.first >= g.last for g in out): out.append(f)
     return sorted(out)
 
-def _until_filled(tr, start, end):
+def _until_filled(tr, start, end, band):
     "Cut a piece at the first filled gap outside of `start` .. `end`"
     first, last = (tr.stats.starttime + k*tr.stats.delta for k in (0, tr.stats.npts-1))
-    for f in find_fills(tr.data, tr.stats.delta, copies=False):
+    for f in find_fills(tr.data, tr.stats.delta, copies=False, band=band):
         a, b = (tr.stats.starttime + k*tr.stats.delta for k in (f.first, f.last))
         if b <= start: first = max(first, b)
         if a >= end: last = min(last, a)
@@ -485,28 +488,32 @@ def pieces(
 
 # %% ../../nbs/data/06_records.ipynb #7992c6d3
 PAD = 2000.     # s of record used on each side of the window: the ringing of the widest band's low edge
-MARGIN = 60., 300. # s of record required before the origin and after the window
+MARGIN = STUDY.margin # s of record required before and after the window
 
 # %% ../../nbs/data/06_records.ipynb #e90fb310
 def window_of(
     zero,          # origin time, UTCDateTime
-    margin=MARGIN, # s before the origin and after the window
+    margin=None,   # s before and after the window; None: the recipe's
+    recipe:Recipe=STUDY, # its window
 )->tuple:          # first and last time required
     "The window of a pair with its margins"
-    before, after = margin
-    if not (before > 0 and after > 0): raise ValueError(f'margins must be positive, not {margin}: the taper needs room')
-    return zero - before, zero + RECORD_LENGTH + after
+    before, after = recipe.margin if margin is None else margin
+    if not (before >= 0 and after > 0):
+        raise ValueError(f'margins are {before:g} s before and {after:g} s after the window: the taper needs room after it')
+    return zero + recipe.start - before, zero + recipe.end + after
 
 # %% ../../nbs/data/06_records.ipynb #c62a785e
 def contiguous(
     record,             # obspy Stream or Trace of one channel; masked and non-finite samples count as missing
     zero:UTCDateTime,   # origin time
-    margin=MARGIN,      # s required before the origin and after the window
-    late=None,          # s after the origin at which the record may begin; None: `margin[0]` before it
+    margin=None,        # s required before and after the window; None: the recipe's
+    late=None,          # s after the origin at which the record may begin; None: `margin[0]` before the window
+    recipe:Recipe=STUDY, # its window
+    band=None,          # Hz, as for `find_fills`; None: the recipe's
 )->Trace:               # one piece, with up to `PAD` seconds on each side of the window; `stats.remark` on its times
     "The uninterrupted piece of a record that covers the window, or `Rejected`"
-    start, end = window_of(zero, margin)
-    station, parts = pieces(record, zero - PAD, zero + RECORD_LENGTH + PAD, (start, end))
+    start, end = window_of(zero, margin, recipe)
+    station, parts = pieces(record, zero + recipe.start - PAD, zero + recipe.end + PAD, (start, end))
     inside = [p for p in parts if p.stats.endtime > start and p.stats.starttime < end]
     for a, b in zip(inside, inside[1:]): _need_no_gap(record, a, b, zero)
     first = start if late is None else max(start, zero + late)
@@ -514,7 +521,7 @@ def contiguous(
         spans = [f'{p.stats.starttime-zero:.1f} to {p.stats.endtime-zero:.1f} s' for p in (inside or parts)]
         has = ', '.join(spans) or 'nothing near'
         raise Rejected('too short', f'has {has} after the origin, needs {first-zero:g} to {end-zero:g} s', station)
-    return _until_filled(inside[0], start, end)
+    return _until_filled(inside[0], start, end, recipe.band if band is None else band)
 
 def _need_no_gap(record, a, b, zero):
     "Raise `Rejected` for what is between two pieces"
@@ -542,6 +549,7 @@ def check_counts(
     tr,               # obspy Trace: one piece of raw counts
     start, end,       # UTCDateTime, between which the samples are checked
     silent=None,      # UTCDateTime up to which the piece may begin with equal samples, as synthetics do
+    band=BAND,        # Hz, as for `find_fills`
 )->None:
     "Raise `Rejected` if the raw counts are dead, filled or clipped"
     x = np.asarray(tr.slice(start, end).data)
@@ -549,7 +557,7 @@ def check_counts(
         raise Rejected('dead', f'{len(np.unique(x))} different values in {len(x)} samples, the first is {x[0]}', tr.id)
     edge = np.flatnonzero(np.diff(x)) + 1
     _check_tops(tr.id, x, np.r_[0, edge], np.r_[edge, len(x)])     # runs of equal samples: first <= i < last
-    _check_fills(tr, start, end, silent)
+    _check_fills(tr, start, end, silent, band)
 
 # %% ../../nbs/data/06_records.ipynb #ff914749
 def _check_tops(station, x, first, last):
@@ -566,11 +574,11 @@ def _check_tops(station, x, first, last):
             raise Rejected('clipped', f'{n} samples in {len(tops)} flat tops at the {name} value {value}', station)
 
 # %% ../../nbs/data/06_records.ipynb #c5648636
-def _check_fills(tr, start, end, silent):
+def _check_fills(tr, start, end, silent, band):
     "Raise `Rejected` if samples between two times stand in for missing ones, or are tops of one height"
     x, dt, begin = np.asarray(tr.data), tr.stats.delta, tr.stats.starttime
     def at(k): return begin + int(k)*dt
-    fills = [f for f in find_fills(x, dt) if at(f.first) < end and at(f.last) > start]
+    fills = [f for f in find_fills(x, dt, band=band) if at(f.first) < end and at(f.last) > start]
     if fills and silent is not None and fills[0].first == 0 and at(fills[0].last-1) <= silent: del fills[0]
     if not fills: return
     tops = {}

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['UNITS', 'SEM_NAME', 'AXISEM_NAME', 'IDEP', 'DATE', 'ASDF', 'ASDF_NAME', 'GCMT', 'LEAD', 'LATE', 'NEAR', 'FORMATS',
-           'PDE_LINE', 'FAR', 'SeismogramName', 'seismogram_name', 'read_sem_ascii', 'synthetic_unit', 'integrate',
-           'as_displacement', 'undated', 'after_origin', 'read_sac', 'is_asdf', 'open_asdf', 'check_xml', 'AsdfEntry',
-           'asdf_entries', 'read_asdf_entry', 'asdf_kind', 'tag_unit', 'synthetic_entries', 'read_asdf', 'Synthetic',
-           'event_words', 'names_event', 'StationSynthetics', 'synthetics_of_event', 'simulation_zero',
-           'index_synthetics', 'load_synthetic', 'place_remark', 'text_records', 'read_text_record']
+           'PARTS', 'PDE_LINE', 'FAR', 'SeismogramName', 'seismogram_name', 'read_sem_ascii', 'synthetic_unit',
+           'integrate', 'as_displacement', 'undated', 'after_origin', 'read_sac', 'is_asdf', 'open_asdf', 'check_xml',
+           'AsdfEntry', 'asdf_entries', 'read_asdf_entry', 'asdf_kind', 'tag_unit', 'synthetic_entries', 'read_asdf',
+           'Synthetic', 'event_words', 'names_event', 'StationSynthetics', 'synthetics_of_event', 'wanted_parts',
+           'synthetic_key', 'simulation_zero', 'index_synthetics', 'load_synthetic', 'place_remark', 'text_records',
+           'read_text_record']
 
 # %% ../../nbs/data/08_synthetics.ipynb #14ea1473
 import re
@@ -23,7 +24,7 @@ from obspy import Stream, Trace, UTCDateTime
 
 from .events import Rejected, safe_name, safe_names
 from .files import IGNORED, PACKED, kind_of_file, one_line, read_records, refuse_dtd
-from ..pairs.schema import RECORD_LENGTH, path_geometry
+from ..pairs.schema import path_geometry
 from ..pairs.store import walk_files
 
 # %% ../../nbs/data/08_synthetics.ipynb #3afe8193
@@ -320,6 +321,7 @@ class Synthetic(NamedTuple):
     loose:bool = False     # its date may be the default of a program
     entry:object = None    # NET.STA.LOC.CHA, or `AsdfEntry`
     fault:tuple = ()       # reason and detail, if it cannot be used
+    component:str = 'Z'    # Z, N, E, R or T
 
 # %% ../../nbs/data/08_synthetics.ipynb #49c0de54
 GCMT = re.compile(r'[bcms]?(\d{6}(?:\d{6})?[a-z])')      # identifiers of Global CMT
@@ -360,7 +362,7 @@ def _named_events(synthetic, spelled):
     return found
 
 # %% ../../nbs/data/08_synthetics.ipynb #9a28d024
-LEAD = RECORD_LENGTH/2   # s: a trace without a name begins at most so long before its event
+LEAD = 900.              # s: a trace without a name begins at most so long before its event
 LATE = 600.              # s: a trace that begins so late has the name of an event and the time of another
 
 NEAR = 200.              # s: and its origin, where it is known, at most so long after it; Sumatra 2004: 139 s
@@ -457,31 +459,47 @@ def _hints(path, folder_hints, *more, codes=()):
     return folder_hints | words if words - folder_hints else folder_hints
 
 # %% ../../nbs/data/08_synthetics.ipynb #9545f8a6
-def _is_vertical(channel):
-    "True for vertical, False for horizontal, None for anything else"
-    return True if channel[-1:] == 'Z' else False if channel[-1:] in tuple('NERTXY12') else None
+PARTS = 'ZNERT'   # components of a synthetic: up, north, east, away from the source, clockwise from there
+
+def wanted_parts(
+    components,   # of a recipe
+)->str:           # of `PARTS`
+    "Components of a synthetic that may be needed for those of a recipe"
+    return PARTS if set(components) - {'Z'} else 'Z'
+
+def synthetic_key(
+    code:str,     # NET.STA
+    part:str='Z', # of `PARTS`
+)->str:           # NET.STA of verticals, NET.STA.N and so on
+    "Key of the synthetics of a station"
+    return code if part == 'Z' else f'{code}.{part}'
+
+def _part(channel):
+    "Component of a channel: of `PARTS`; '' for another horizontal, None for anything else"
+    return channel[-1:] if channel[-1:] in tuple(PARTS) else '' if channel[-1:] in tuple('XY12') else None
+
 
 # %% ../../nbs/data/08_synthetics.ipynb #b9bcc2f3
-def _text_synthetic(path, named, words):
-    "[(`Synthetic` without its code, possible codes)] of a text file, none for a horizontal one"
-    vertical, name = _is_vertical(named.channel), path.name
-    if vertical is None: raise Rejected('unreadable', f'channel {named.channel} is no component of ground motion')
+def _text_synthetic(path, named, words, wanted):
+    "[(`Synthetic` without its code, possible codes)] of a text file, none for another component"
+    part, name = _part(named.channel), path.name
+    if part is None: raise Rejected('unreadable', f'channel {named.channel} is no component of ground motion')
     fault = _no_motion(name, named.unit) if path.stat().st_size else ('unreadable', f'{name} is empty')
     hints = _hints(path, words[0], codes=[*named.codes[:2], f'{named.location}.{named.channel}'])
-    s = Synthetic(path, '', np.nan, np.nan, hints, words[1], named.unit, fault=fault)
-    return [(s, named.codes)] if vertical else []
+    s = Synthetic(path, '', np.nan, np.nan, hints, words[1], named.unit, fault=fault, component=part)
+    return [(s, named.codes)] if part and part in wanted else []
 
 def _no_motion(name, unit):
     return () if unit in ('', *IDEP.values()) else ('bad synthetic', f'{name}: {unit} by its name, no ground motion')
 
 # %% ../../nbs/data/08_synthetics.ipynb #53a32231
-def _trace_synthetic(tr, path, named, words, stations):
-    "[(`Synthetic` without its code, possible codes)] of a trace by its header, none for a horizontal one"
+def _trace_synthetic(tr, path, named, words, stations, wanted):
+    "[(`Synthetic` without its code, possible codes)] of a trace by its header, none for another component"
     sac = tr.stats.get('sac', {})
     channel = tr.stats.channel or (named.channel if named else '')
-    vertical = _is_vertical(channel) if channel else {0: True, 180: True, 90: False}.get(sac.get('cmpinc'))
-    if vertical is None: raise Rejected('unreadable', f'channel {channel!r} is no component of ground motion')
-    if not vertical: return []
+    part = _part(channel) if channel else _part_by_angles(sac)
+    if part is None: raise Rejected('unreadable', f'channel {channel!r} is no component of ground motion')
+    if not part or part not in wanted: return []
     start, end, origin = tr.stats.starttime.timestamp, tr.stats.endtime.timestamp, np.nan
     if 'o' in sac: origin = start - float(sac.get('b', 0)) + float(sac['o'])
     if undated(tr): start = end = origin = np.nan
@@ -491,8 +509,13 @@ def _trace_synthetic(tr, path, named, words, stations):
     if unit and other and unit != other:
         fault = 'bad synthetic', f'{path.name}: its name says {other}, its header {unit}'
     hints = _hints(path, words[0], sac.get('kevnm', ''), codes=[*codes[:2], tr.stats.location, channel])
-    s = Synthetic(path, '', start, end, hints, words[1], unit or other, origin, _default_date(tr), tr.id, fault)
+    s = Synthetic(path, '', start, end, hints, words[1], unit or other, origin, _default_date(tr), tr.id, fault, part)
     return [(s, codes)]
+
+def _part_by_angles(sac):
+    "Component by CMPINC and CMPAZ of SAC, as `_part`"
+    up, azimuth = sac.get('cmpinc'), sac.get('cmpaz')
+    return 'Z' if up in (0, 180) else {0: 'N', 90: 'E'}.get(azimuth, '') if up == 90 else None
 
 # %% ../../nbs/data/08_synthetics.ipynb #2b8b4583
 def _header_codes(tr, name, named, stations):
@@ -519,34 +542,36 @@ def _columns(head):
     return len(numeric[0]) if len(numeric) > max(2, len(rows)/2) else 0
 
 # %% ../../nbs/data/08_synthetics.ipynb #3b474912
-def _synthetics_of(path, words, stations):
+def _synthetics_of(path, words, stations, wanted):
     "[(`Synthetic` without its code, possible codes)] of a file"
     with path.open('rb') as f: head = f.read(2000)
     text, named = b'\0' not in head, seismogram_name(path.name)
     if head.startswith(PACKED): raise Rejected('unreadable', 'a packed file: unpack it first')
-    if named and named.form == 'text' and text: return _text_synthetic(path, named, words)
+    if named and named.form == 'text' and text: return _text_synthetic(path, named, words, wanted)
     if path.name.startswith('.'): return []
     if text and not named and 1 < (n := _columns(head)) < 5:           # SAC's text has five
         raise Rejected('unreadable', f'{n} columns of numbers, but no name such as NET.STA.MXZ.semd')
-    if is_asdf(path): return _asdf_synthetics(path, words)
+    if is_asdf(path): return _asdf_synthetics(path, words, wanted)
     if path.suffix.lower() in IGNORED or kind_of_file(path) != 'records': return []
     try: traces = read_records(path, headonly=True)[0]
     except Rejected as e:
         if text and not FORMATS.intersection(path.name.lower().split('.')): return []        # a note
         if not named: raise
-        s = Synthetic(path, '', np.nan, np.nan, *words, fault=(e.reason, f'{path.name}: {e.detail}'))
-        return [(s, named.codes)] if _is_vertical(named.channel) else []
-    if len(traces) == 1: return _trace_synthetic(traces[0], path, named, words, stations)
-    sound = [tr for tr in traces if _is_vertical(tr.stats.channel)]
-    return [x for tr in sound for x in _trace_synthetic(tr, path, None, words, stations)]
+        part, fault = _part(named.channel), (e.reason, f'{path.name}: {e.detail}')
+        s = Synthetic(path, '', np.nan, np.nan, *words, fault=fault, component=part)
+        return [(s, named.codes)] if part and part in wanted else []
+    if len(traces) == 1: return _trace_synthetic(traces[0], path, named, words, stations, wanted)
+    sound = [tr for tr in traces if _part(tr.stats.channel)]
+    return [x for tr in sound for x in _trace_synthetic(tr, path, None, words, stations, wanted)]
 
-def _asdf_synthetics(path, words):
+def _asdf_synthetics(path, words, wanted):
     out = []
     for e in synthetic_entries(asdf_entries(path)):
-        if not _is_vertical(e.id.rpartition('.')[2]): continue
+        part = _part(e.id.rpartition('.')[2])
+        if not part or part not in wanted: continue
         ids = [w for i in e.events for w in re.split('[/=#:&?]', i)]
         hints = _hints(path, words[0], *ids, codes=[e.id])
-        s = Synthetic(path, '', e.start, e.end, hints, words[1], tag_unit(e.tag), entry=e)
+        s = Synthetic(path, '', e.start, e.end, hints, words[1], tag_unit(e.tag), entry=e, component=part)
         out.append((s, ('.'.join(e.id.split('.')[:2]),)))
     return out
 
@@ -571,25 +596,27 @@ def _at_simulated_time(s, runs):
     own = [zero for home in homes for zero in runs.get(home, ())]
     if len(own) != 1 or own[0] is None: return s
     name, zero = own[0][0].lower(), own[0][1].timestamp
-    return s._replace(hints=s.hints | {name}, origin=zero, start=zero-LATE, end=zero+RECORD_LENGTH)
+    return s._replace(hints=s.hints | {name}, origin=zero, start=zero-LATE, end=zero+2*LEAD)
 
 # %% ../../nbs/data/08_synthetics.ipynb #d55429b9
 def index_synthetics(
     path,      # a file, or a folder with sub-folders
     known=(),  # NET.STA that have records: decide between NET.STA and STA.NET
-)->tuple[dict,list]: # NET.STA -> `StationSynthetics`, vertical; (path, Rejected) of files that cannot be used
+    components=('Z',), # of the recipe
+)->tuple[dict,list]: # `synthetic_key` -> `StationSynthetics`; (path, Rejected) of files that cannot be used
     "Index synthetics by their file names and headers"
-    path, found, bad, cache, stations = Path(path), [], [], {}, {}
+    path, found, bad, cache, stations, wanted = Path(path), [], [], {}, {}, wanted_parts(components)
     for code in known: stations.setdefault(code.partition('.')[2], []).append(code)
     folder, files = (path, walk_files(path)) if path.is_dir() else (path.parent, [path])
     for file in files:
-        try: found += _synthetics_of(file, _words_of(file, folder, cache), stations)
+        try: found += _synthetics_of(file, _words_of(file, folder, cache), stations, wanted)
         except Rejected as e: bad.append((file, e))
     runs = {}
     for p in files:
         if 'cmtsolution' in p.name.lower(): runs.setdefault(p.parent, []).append(simulation_zero(p))
     out, found = {}, [(_at_simulated_time(s, runs), codes) for s, codes in found]
-    for s in _settle_codes(found, frozenset(known)): out.setdefault(s.code, StationSynthetics()).append(s)
+    for s in _settle_codes(found, frozenset(known)):
+        out.setdefault(synthetic_key(s.code, s.component), StationSynthetics()).append(s)
     return out, bad
 
 # %% ../../nbs/data/08_synthetics.ipynb #658a43ab
@@ -738,20 +765,22 @@ def text_records(
     path,          # a folder or a file of records
     events:dict,   # POSIX centroid times of all events by name
     known=(),      # NET.STA with a known place: decide between NET.STA and STA.NET
+    components=('Z',), # of the recipe
 )->tuple[list,list]: # (path, NET.STA.LOC.CHA, start, end, unit), POSIX times; (path, Rejected)
-    "Vertical records in text files of SPECFEM or AxiSEM, each with the time of the event that its path names"
+    "Records in text files of SPECFEM or AxiSEM, each with the time of the event that its path names"
     rows, bad, path = [], [], Path(path)
-    files = [p for p in (walk_files(path) if path.is_dir() else [path]) if _is_text_seismogram(p)]
+    wanted = wanted_parts(components)
+    files = [p for p in (walk_files(path) if path.is_dir() else [path]) if _is_text_seismogram(p, wanted)]
     cache, found, top = {}, [], path if path.is_dir() else path.parent
-    for p in files: found += _text_synthetic(p, seismogram_name(p.name), _words_of(p, top, cache))
+    for p in files: found += _text_synthetic(p, seismogram_name(p.name), _words_of(p, top, cache), wanted)
     for s in StationSynthetics(_settle_codes(found, frozenset(known))):
         try: rows.append(_text_row(s, events))
         except Rejected as e: bad.append((s.path, e))
     return rows, bad
 
-def _is_text_seismogram(path):
+def _is_text_seismogram(path, wanted):
     named = seismogram_name(path.name)
-    return named is not None and named.form == 'text' and bool(_is_vertical(named.channel))
+    return named is not None and named.form == 'text' and _part(named.channel) in [*wanted]
 
 def _text_row(s, events):
     named = _named_events(s, _spellings(tuple(events)))

@@ -10,10 +10,10 @@ import numpy as np
 from scipy.fft import next_fast_len
 from obspy.signal.invsim import cosine_sac_taper
 
-from .schema import RECORD_LENGTH, sample_times
+from .schema import STUDY, Recipe
 
 # %% ../../nbs/pairs/03_signal.ipynb #d7a6d9cf
-BAND = (.004, .0055, .018, .021)  # Hz: corners of the cosine taper in frequency
+BAND = STUDY.band                 # Hz: corners of the cosine taper in frequency
 WIDE = (.0015, .002, .018, .021)  # Hz: for strong earthquakes at quiet sites
 TAPER = 300.                      # s: longest cosine taper in time, outside of the window
 RISE = 60.                        # s: the same where the record begins at the origin or after it
@@ -21,13 +21,14 @@ TREND = 3                         # degree of the polynomial that is removed fir
 
 def edge_taper(
     t,          # s after the origin
-    support,    # first and last time used, around 0 .. 1800 s, or from a time before the first wave on
+    support,    # first and last time used, around the window, or from a time before the first wave on
+    window=STUDY.window, # first and last time of the window, s after the origin
 )->np.ndarray:  # 1 in the window (`RISE` s after a late start), 0 outside of the support
     "Cosine taper outside the window"
-    t, (a, b) = np.asarray(t, float), support
-    if not (a < RECORD_LENGTH < b):
-        raise ValueError(f'support {a:g} .. {b:g} s leaves no margin around 0 .. {RECORD_LENGTH:g} s')
-    rise, fall = (t-a)/(min(TAPER, -a) if a < 0 else RISE), (b-t)/min(TAPER, b-RECORD_LENGTH)
+    t, (a, b), (first, last) = np.asarray(t, float), support, window
+    if not (a < last < b):
+        raise ValueError(f'support {a:g} .. {b:g} s leaves no margin around {first:g} .. {last:g} s')
+    rise, fall = (t-a)/(min(TAPER, first-a) if a < first else RISE), (b-t)/min(TAPER, b-last)
     return .5-.5*np.cos(np.pi*np.clip(np.minimum(rise, fall), 0, 1))
 
 # %% ../../nbs/pairs/03_signal.ipynb #6279d946
@@ -48,13 +49,14 @@ def band_limited(
     support,        # first and last time to use, s after the origin
     band=BAND,      # corners of the cosine taper, Hz
     times=None,     # where to evaluate, s after the origin; None: the time axis of a pair
+    recipe:Recipe=STUDY, # its window and its time axis
 )->np.ndarray:      # displacement, m
     "Displacement in a frequency band at any times, from samples of any rate and any start"
-    times = sample_times() if times is None else np.asarray(times, float)
+    times = recipe.times if times is None else np.asarray(times, float)
     i = max(0, int(np.ceil((support[0]-start)/dt - 1e-6)))
     x = np.asarray(x[i:int(np.floor((support[1]-start)/dt + 1e-6))+1], float)
     start = start + i*dt
-    y = trendless(x)*edge_taper(start + dt*np.arange(len(x)), support)
+    y = trendless(x)*edge_taper(start + dt*np.arange(len(x)), support, recipe.window)
     nfft = next_fast_len(len(y) + int(1/(band[1]-band[0])/dt), real=True)
     f = np.fft.rfftfreq(nfft, dt)
     inside = (f > band[0]) & (f < band[3])

@@ -6,7 +6,7 @@ from obspy import Trace, UTCDateTime
 from fwinb.labels.correlation import cross_correlation, trace_arrays, trace_faults, two_traces
 from fwinb.labels.timefreq import TFGrid, check_grid, tf_grid
 from fwinb.labels.misfit import WEIGHTS, add_misfit, grade, tf_difference, tf_misfit
-from fwinb.pairs.schema import RECORD_LENGTH, TRACES, build_pairs
+from fwinb.pairs.schema import STUDY, TRACES, build_pairs
 
 pytestmark = pytest.mark.filterwarnings('error')     # an overflow or a 0/0 on the way is a failure
 
@@ -65,10 +65,10 @@ class Batch(NamedTuple):
     def _repr_pretty_(self, p, cycle): p.text(repr(self))   # hypothesis would print every sample
 
 @st.composite
-def batches(draw, names=tuple(EDITS), dtypes=(np.float64, np.float32), dts=(1.5, RECORD_LENGTH/1024, 6., 15.)):
+def batches(draw, names=tuple(EDITS), dtypes=(np.float64, np.float32), dts=(1.5, STUDY.dt, 6., 15.)):
     "One to six pairs, each trace with an edit of its own; the synthetic is anything between a copy and a stranger"
     rng, npts, dt, n = np.random.default_rng(draw(st.integers(0, 2**32))), draw(st.integers(300, 1300)), draw(st.sampled_from(dts)), draw(st.integers(1, 6))
-    dt = RECORD_LENGTH/npts if dt is None else dt
+    dt = STUDY.length/npts if dt is None else dt
     dtype, rows = draw(st.sampled_from(dtypes)), []
     edits = [tuple(draw(st.sampled_from([k for k in names if k != 'extreme' or dtype == np.float64])) for _ in TRACES) for _ in range(n)]
     for pair in edits:
@@ -191,12 +191,12 @@ def test_store_is_arrays(b):
     before, got = pairs.copy(deep=True), add_misfit(pairs)
     assert pairs.identical(before)
     ok = np.flatnonzero((got.grade.values > 0) & meeting(b))
-    m = tf_misfit(*(pairs.waveform.values[ok, k] for k in (0, 1)), RECORD_LENGTH/pairs.sizes['time'])
+    m = tf_misfit(*(pairs.waveform.values[ok, k] for k in (0, 1)), STUDY.length/pairs.sizes['time'])
     close(got.misfit.values[ok], m.total)
 
 # ---- 3. what must not matter
 
-sound = batches(SOUND, dts=(1.5, RECORD_LENGTH/1024, 6.))
+sound = batches(SOUND, dts=(1.5, STUDY.dt, 6.))
 
 @examples(18)
 @given(sound, st.integers(-100, 100), st.integers(1, 6), st.booleans())
@@ -232,7 +232,7 @@ def test_gain(b, k):
 @st.composite
 def definitions(draw):
     "White noise and a way to compare it: window, weights, an irregular grid that may look a window beyond both ends"
-    npts, dt, s, nt, nf = draw(st.integers(300, 1300)), draw(st.sampled_from([1.5, RECORD_LENGTH/1024, 6., 15.])), draw(st.floats(40, 200)), draw(st.integers(1, 20)), draw(st.integers(1, 12))
+    npts, dt, s, nt, nf = draw(st.integers(300, 1300)), draw(st.sampled_from([1.5, STUDY.dt, 6., 15.])), draw(st.floats(40, 200)), draw(st.integers(1, 20)), draw(st.integers(1, 12))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     times = np.sort(rng.uniform(-s, npts*dt+s, nt))
     grid = TFGrid(times, rng.uniform(max(.002, 1/(npts*dt)), min(.06, .49/dt), nf))
@@ -320,28 +320,28 @@ def test_offset(seed, npts, sign):
 
 # ---- 7. what a person would try next
 
-def a_pair(npts=1024, seed=0): return band(rng := np.random.default_rng(seed), npts, RECORD_LENGTH/npts), band(rng, npts, RECORD_LENGTH/npts)
+def a_pair(npts=1024, seed=0): return band(rng := np.random.default_rng(seed), npts, STUDY.length/npts), band(rng, npts, STUDY.length/npts)
 
 @pytest.mark.parametrize('door', [two_traces, cross_correlation, tf_difference, tf_misfit])
 def test_masked(door):
     "What is under the mask of a gap is not data"
     obs, syn = a_pair()
-    with pytest.raises(ValueError, match='obs has masked samples'): door(np.ma.masked_greater(obs, .5), syn, RECORD_LENGTH/1024)
-    with pytest.raises(ValueError, match='syn has masked samples'): door(syn, np.ma.masked_greater(obs, .5), RECORD_LENGTH/1024)
+    with pytest.raises(ValueError, match='obs has masked samples'): door(np.ma.masked_greater(obs, .5), syn, STUDY.dt)
+    with pytest.raises(ValueError, match='syn has masked samples'): door(syn, np.ma.masked_greater(obs, .5), STUDY.dt)
 
 @pytest.mark.parametrize('kind', [bool, complex, str, object])
 @pytest.mark.parametrize('door', [two_traces, cross_correlation, tf_difference, tf_misfit])
 def test_kinds(door, kind):
     "What is not a real number is named by its trace"
     obs, syn = a_pair()
-    with pytest.raises(ValueError, match='syn is of kind'): door(obs, syn.astype(kind), RECORD_LENGTH/1024)
+    with pytest.raises(ValueError, match='syn is of kind'): door(obs, syn.astype(kind), STUDY.dt)
 
 @pytest.mark.parametrize('dtype', [None, np.float32, np.float64])
 @pytest.mark.parametrize('kind', ['f2', '>f4', '>f8', 'g', '>i2', '>i4', 'u1'])
 def test_other_numbers(kind, dtype):
     "Half and extended precision, the byte order of miniSEED, unsigned counts"
     obs, syn = (np.rint(100*w + 128).astype(kind) for w in a_pair())
-    m, plain = (tf_misfit(u0, u, RECORD_LENGTH/1024, dtype=dtype) for u0, u in ((obs, syn), (obs.astype(float), syn.astype(float))))
+    m, plain = (tf_misfit(u0, u, STUDY.dt, dtype=dtype) for u0, u in ((obs, syn), (obs.astype(float), syn.astype(float))))
     close(m.total, plain.total)
 
 @pytest.mark.parametrize('kinds', [('f4', 'f4'), ('f4', 'f8'), ('f8', 'f4'), ('f8', 'f8')])
@@ -349,7 +349,7 @@ def test_mixed_precision(kinds):
     "What single precision leaves in the band of a trace is its rounding, whatever the precision of the other trace"
     _, w = a_pair()
     for pair, name in (((fast(w), w), 'obs'), ((w, fast(w)), 'syn')):
-        with pytest.raises(ValueError, match=f'^row 0: the {name} trace has no energy'): tf_misfit(*(x.astype(k) for x, k in zip(pair, kinds)), RECORD_LENGTH/1024)
+        with pytest.raises(ValueError, match=f'^row 0: the {name} trace has no energy'): tf_misfit(*(x.astype(k) for x, k in zip(pair, kinds)), STUDY.dt)
 
 UNRELATED = np.pi/np.sqrt(3)      # root mean square of a phase that is anything
 
@@ -359,7 +359,7 @@ UNRELATED = np.pi/np.sqrt(3)      # root mean square of a phase that is anything
 def test_nothing_in_common(npts, dtype, weights):
     "One at the start, one at the end, no window that sees both: all of the misfit is envelope, and the phase is that of strangers"
     first, last = (put(np.zeros(npts), x, 1) for x in (0, 1))
-    m = tf_misfit(first, last, RECORD_LENGTH/npts, dtype=dtype, weights=weights)
+    m = tf_misfit(first, last, STUDY.length/npts, dtype=dtype, weights=weights)
     check_values(m)
     assert m.envelope > 1
     close(m.phase, UNRELATED, rtol=.02 if weights == 'log' else 1e-6)      # the tails of both are not nothing to a logarithm
@@ -369,7 +369,7 @@ def test_nothing_in_common(npts, dtype, weights):
 def test_quiet_synthetic(centre, weights):
     "One wave train against noise: where the synthetic is silent its phase is that of strangers, not the rounding of the transform"
     obs, _ = a_pair()
-    t, dt = np.arange(1024)*RECORD_LENGTH/1024 - centre, RECORD_LENGTH/1024
+    t, dt = np.arange(1024)*STUDY.dt - centre, STUDY.length/1024
     syn = np.where(np.abs(t) < 150, np.cos(np.pi*t/300)**2*np.cos(2*np.pi*t/90), 0)
     m, d = tf_misfit(obs, syn, dt, weights=weights, dtype=np.float64), tf_difference(obs, syn, dt, weights=weights)
     close(m.phase, np.sqrt(d.phase_part.sum()))
@@ -378,7 +378,7 @@ def test_quiet_synthetic(centre, weights):
 @pytest.mark.parametrize('weights', ['b2', 'log', '1'])
 def test_single_precision_is_refused(weights):
     "These weights count cells in which a trace is silent, where single precision has no phase"
-    with pytest.raises(ValueError, match=f"weights '{weights}' .* need double precision"): tf_misfit(*a_pair(), RECORD_LENGTH/1024, weights=weights, dtype=np.float32)
+    with pytest.raises(ValueError, match=f"weights '{weights}' .* need double precision"): tf_misfit(*a_pair(), STUDY.dt, weights=weights, dtype=np.float32)
 
 def test_nothing_in_common_in_a_store():
     b = Batch(*(put(np.zeros(128), x, 1)[None] for x in (0, 1)))
@@ -390,7 +390,7 @@ def test_far_apart(k):
     "A synthetic 10^k times too strong has the misfit 10^k, or is refused by name where that is no number"
     obs, _ = a_pair()
     half = 10.**(k//2)
-    run = lambda: tf_misfit(np.stack([obs, obs/half]), np.stack([obs, obs*half]), RECORD_LENGTH/1024)
+    run = lambda: tf_misfit(np.stack([obs, obs/half]), np.stack([obs, obs*half]), STUDY.dt)
     if k > 308:
         with pytest.raises(ValueError, match='^row 1: '): run()
     else: close(np.log10(run().envelope[1]), k, atol=1e-3)
@@ -399,12 +399,12 @@ def test_far_apart(k):
 def test_far_apart_the_other_way(k):
     "A synthetic 10^k times too weak is as good as none"
     obs, _ = a_pair()
-    m = tf_misfit(obs*10.**(k//2), obs/10.**(k//2), RECORD_LENGTH/1024)
+    m = tf_misfit(obs*10.**(k//2), obs/10.**(k//2), STUDY.dt)
     close(m.envelope, 1.); close(m.phase, 0.)
 
 @pytest.mark.parametrize('unit', [0., -1., np.nan, np.inf])
 def test_phase_unit(unit):
     "A phase cannot be counted in nothing, backwards, or in NaN"
     obs, syn = a_pair()
-    with pytest.raises(ValueError, match='phase_unit'): tf_misfit(obs, syn, RECORD_LENGTH/1024, phase_unit=unit)
+    with pytest.raises(ValueError, match='phase_unit'): tf_misfit(obs, syn, STUDY.dt, phase_unit=unit)
     with pytest.raises(ValueError, match='phase_unit'): add_misfit(store(Batch(obs[None], syn[None])), phase_unit=unit)

@@ -133,7 +133,7 @@ def obspy_misfit(
     t_min=None,  # shortest period, s; None: the recipe's
     t_max=None,  # longest period, s; None: the recipe's
     nf:int=36,   # frequencies, log-spaced
-)->np.ndarray:   # (m,) envelope + phase misfit, the phase in half turns
+)->np.ndarray:   # (m,) envelope + phase misfit, the phase in half turns; NaN if a cell of both is exactly zero
     "Sum of `em` and `pm` of obspy.signal.tf_misfit, with the observation as the reference"
     from obspy.signal.tf_misfit import em, pm
     recipe = recipe_of(pairs)

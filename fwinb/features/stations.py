@@ -400,9 +400,9 @@ def _record_part(g):
 def _words(row, differ, often, min_records, orientation):
     "Suspected errors of a channel, in words"
     span = lambda k: f'from {row[k+"_from"]} to {row[k+"_to"]}'
-    out = [f'reversed {span("reversed")}'] if row['reversed'] is True else []
-    out += [orientation] if orientation else []
-    if np.isfinite(row['clock_offset']): out.append(f'clock {row["clock_offset"]:+.1f} s {span("clock")}')
+    out = [orientation] if orientation else []     # explains both polarity and delay of this channel
+    if not out and row['reversed'] is True: out.append(f'reversed {span("reversed")}')
+    if not orientation and np.isfinite(row['clock_offset']): out.append(f'clock {row["clock_offset"]:+.1f} s {span("clock")}')
     if np.isfinite(row['gain_offset']): out.append(f'gain x{np.exp(row["gain_offset"]):.2g} {span("gain")}')
     if abs(row['other_dlnA']) > differ:
         factor, n = np.exp(row['other_dlnA']), row['other_events']

@@ -379,12 +379,14 @@ def make_earth(
     recipe:Recipe=STUDY, # its band, and whether it has a transverse component
 )->Earth:
     "Dispersion and frequency shifts of a mantle"
-    top, wide = highest_mhz(recipe.band), is_wide(recipe)
-    of = lambda modes, kernel, wave: _structure(modes, kernel, dlnvs, crust_velocity(wave, wide) if crust else 0, recipe)
-    maps = of(modes_for(recipe.band), mode_kernels(top), 'rayleigh')
-    love = of(prem_toroidal(top), toroidal_kernels(top), 'love') if 'T' in recipe.components else (None, None)
-    return Earth(name, np.asarray(dlnvs), *maps, *love, frequency_nodes(recipe))
+    top = highest_mhz(recipe.band)
+    def maps(wave, modes, kernel):
+        return _structure(modes, kernel, dlnvs, crust_velocity(wave, is_wide(recipe)) if crust else 0, recipe)
+    rayleigh = maps('rayleigh', modes_for(recipe.band), mode_kernels(top))
+    love = maps('love', prem_toroidal(top), toroidal_kernels(top)) if 'T' in recipe.components else (None, None)
+    return Earth(name, np.asarray(dlnvs), *rayleigh, *love, frequency_nodes(recipe))
 
+# %% ../../nbs/earth/02_structure.ipynb #95064510
 def _structure(modes, kernel, dlnvs, crust, recipe):
     "Maps of dp/p of the fundamental branch, and of dln(omega) of the families"
     family, f = family_of(modes), modes.omega/2/np.pi*1e3
@@ -400,6 +402,7 @@ def _structure(modes, kernel, dlnvs, crust, recipe):
     shift = np.tensordot(np.stack([mean(i) for i in range(1, len(FAMILIES))]), dlnvs, 1)
     return 1/(1+change)-1, shift
 
+# %% ../../nbs/earth/02_structure.ipynb #7a7016a2
 def structure_maps(
     earth:Earth,
     component:str,  # 'Z', 'R' or 'T'
@@ -409,6 +412,7 @@ def structure_maps(
     if earth.love is None: raise ValueError(f'Earth {earth.name!r} has no Love waves: make it for a recipe with T')
     return earth.love, earth.love_shift
 
+# %% ../../nbs/earth/02_structure.ipynb #cbeff1db
 def random_earth(
     seed:int,    # of the data set
     index:int=0, # which of its Earths
@@ -540,10 +544,7 @@ def mode_basis(
 )->Basis:                # from the origin time to `PADDING` after the window, on the samples of the recipe
     "Everything in the mode sum that does not depend on the event"
     if not isinstance(recipe, Recipe): recipe = STUDY._replace(npts=recipe)
-    least = int(np.ceil(SAMPLES*recipe.length*recipe.band[3]))
-    if recipe.npts < least:
-        raise ValueError(f'npts is {recipe.npts} in {recipe.length:g} s: take a whole number from {least}, '
-                         'and decimate the pairs if fewer samples are wanted')
+    _check_samples(recipe)
     dt, start = recipe.dt, recipe.start % recipe.dt
     time = start + np.arange(round((recipe.end-start+PADDING)/dt))*dt
     modes = prem_toroidal(highest_mhz(recipe.band)) if toroidal else modes_for(recipe.band)
@@ -563,13 +564,21 @@ def mode_basis(
 
 def _response(modes, band): return cosine_band(modes.omega/2/np.pi*1e3, np.array(band)*1e3)
 
+def _check_samples(recipe):
+    least = int(np.ceil(SAMPLES*recipe.length*recipe.band[3]))
+    if recipe.npts < least:
+        raise ValueError(f'npts is {recipe.npts} in {recipe.length:g} s: take a whole number from {least}, '
+                         'and decimate the pairs if fewer samples are wanted')
+
+# %% ../../nbs/earth/02_structure.ipynb #d559cd3a
 def wave_bases(
     recipe:Recipe=STUDY,
 )->dict:          # component -> Basis; Z and R have the same one
     "The bases of the components of a recipe"
     flat = set(recipe.components) & {'R', 'T'}
     upright, twisted = mode_basis(recipe), mode_basis(recipe, toroidal=True) if flat else None
-    return {c: twisted._replace(other=upright) if c == 'T' else upright._replace(other=twisted) for c in recipe.components}
+    whole = upright._replace(other=twisted)
+    return {c: twisted._replace(other=upright) if c == 'T' else whole for c in recipe.components}
 
 def in_window(
     basis:Basis,

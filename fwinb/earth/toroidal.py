@@ -290,8 +290,9 @@ def prem_components(
     try: st = synthesize_zne(event, places, modes, toroidal, before=60., after=recipe.end+AFTER, dt=4.)
     except Rejected: raise                                         # the catalogue's fault, not the synthetic's
     except ValueError as e: raise Rejected('no synthetic', str(e)) from e
-    return {f'{z.stats.network}.{z.stats.station}': {c: x for c, x in _turned(z, n, e).items() if c in recipe.components}
-            for z, n, e in zip(st[::3], st[1::3], st[2::3])}
+    name = lambda tr: f'{tr.stats.network}.{tr.stats.station}'
+    turned = {name(z): _turned(z, n, e) for z, n, e in zip(st[::3], st[1::3], st[2::3])}
+    return {k: {c: traces[c] for c in recipe.components} for k, traces in turned.items()}
 
 def _turned(z, n, e):
     "Component -> trace; radial and transverse by the back-azimuth in the header of the vertical trace"

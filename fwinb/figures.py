@@ -100,7 +100,8 @@ def _plot_label(ax, pair):
     plot_pair(pair, ax, labels=False)
     ax.tick_params(labelsize='small'); ax.yaxis.label.set_size('small')
     distance, depth, mw = pair.distance_deg.item(), pair.event_depth_km.item(), pair.event_magnitude.item()
-    where = f'{distance:.0f}°, {depth:.0f} km, {magnitude_words(mw)}'
+    kind = f'{pair.component.item()}, ' if len(recipe_of(pair).components) > 1 else ''
+    where = f'{kind}{distance:.0f}°, {depth:.0f} km, {magnitude_words(mw)}'
     ax.set_title(f'$\\chi$ = {pair.misfit.item():.2f}   {where}', fontsize='small')
 
 # %% ../nbs/10_figures.ipynb #4b9da36f

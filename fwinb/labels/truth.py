@@ -133,7 +133,7 @@ def obspy_misfit(
     t_min=None,  # shortest period, s; None: the recipe's
     t_max=None,  # longest period, s; None: the recipe's
     nf:int=36,   # frequencies, log-spaced
-)->np.ndarray:   # (m,) envelope + phase misfit, the phase in half turns; NaN if a cell of both is exactly zero
+)->np.ndarray:   # (m,) envelope + phase misfit, the phase in half turns; NaN where both are exactly 0
     "Sum of `em` and `pm` of obspy.signal.tf_misfit, with the observation as the reference"
     from obspy.signal.tf_misfit import em, pm
     recipe = recipe_of(pairs)
@@ -272,7 +272,8 @@ def _truth_title(pair):
     "Two lines: path, event and misfit, and the truth"
     km, mw = pair.event_depth_km.item(), pair.event_magnitude.item()
     defect = '' if pair.defect.item() == 'none' else ', ' + pair.defect.item().replace('_', ' ')
-    return (f'{pair.distance_deg.item():.0f}°, {km:.0f} km, {magnitude_words(mw)}, misfit {pair.misfit.item():.2f}\n'
+    kind = f'{pair.component.item()}, ' if len(recipe_of(pair).components) > 1 else ''
+    return (f'{kind}{pair.distance_deg.item():.0f}°, {km:.0f} km, {magnitude_words(mw)}, misfit {pair.misfit.item():.2f}\n'
             f'{"usable" if pair.usable else "not usable"}: linear error {pair.linear_error.item():.2f}{defect}')
 
 # %% ../../nbs/labels/03_truth.ipynb #b6fa0abe

@@ -6,8 +6,8 @@
 __all__ = ['DECISIONS', 'NOT_LISTED', 'LOOK', 'describe_parts', 'as_error', 'failed_event', 'describe_event', 'block_ledger',
            'describe_block', 'failed_block', 'refusal', 'decide_pairs', 'join_ledger', 'digest_files', 'NotKept',
            'Checkpoint', 'checkpoint_folder', 'need_rows', 'is_store', 'find_synthetics', 'Plan', 'plan_store',
-           'plan_archive', 'make_plan', 'run_plan', 'select', 'stations_folder', 'listed_line', 'note_unlisted',
-           'station_lines', 'write_selection', 'summary', 'plot_decisions', 'plot_selection_map']
+           'plan_archive', 'make_plan', 'run_plan', 'settle_recipe', 'select', 'stations_folder', 'listed_line',
+           'note_unlisted', 'station_lines', 'write_selection', 'summary', 'plot_decisions', 'plot_selection_map']
 
 # %% ../nbs/commands/00_select.ipynb #5139b8df
 import hashlib, json, os
@@ -25,10 +25,13 @@ from .data.archive import (
 from .data.events import Rejected, centroid, safe_names
 from .data.files import one_line
 from .data.preprocess import pair_dataset
-from .earth.modes import prem_modes, prem_traces
-from .models.pretrained import classify, decide, describe, limits_for, load_model
+from .earth.modes import modes_for
+from .earth.toroidal import prem_components
+from .models.pretrained import (
+    SHIPPED, classify, decide, describe, fitting_model, limits_for, load_model, model_recipe)
 from .pairs.plot import draw_coast
-from .pairs.schema import CLASSES
+from .pairs.recipes import check_recipe, load_recipe
+from .pairs.schema import CLASSES, STUDY, Recipe, recipe_of
 from .pairs.store import atomic_group, atomic_path, open_pairs, walk_files
 from .pairs.table import PAGE
 from .pairs.workers import one_thread, run_tasks
@@ -66,7 +69,7 @@ def failed_event(
 )->pd.DataFrame:     # columns `LEDGER` and `FACTS`
     "Ledger of an event that failed as a whole: a row for every trace near it"
     fault, row = as_error(e, archive.top), partial(ledger_row, name, top=archive.top)
-    try: near = near_records(archive.records, centroid(event)[0].time)
+    try: near = near_records(archive.records, centroid(event)[0].time, archive.recipe)
     except Exception: near = archive.records[:0]                   # not even its time is known
     return as_ledger([row(s, fault, g.path) for s, g in near.groupby('station')] or [row('', fault, [])])
 
@@ -78,10 +81,10 @@ def describe_event(
 )->tuple[pd.DataFrame,pd.DataFrame]: # a ledger row for every trace, and the features of the rows that are kept
     "Ledger and features of one event"
     try:
-        values, rows = event_pairs(*task, archive, prem_traces)
+        values, rows = event_pairs(*task, archive, partial(prem_components, recipe=archive.recipe))
         kept = [r for r in rows if r['status'] == 'kept']
         if [r['station'] for r in kept] != [v['station'] for v in values]: raise ValueError('pairs and ledger differ')
-        features, faults = describe_parts(lambda a, b: pair_dataset(values[a:b]), len(values), model)
+        features, faults = describe_parts(lambda a, b: pair_dataset(values[a:b], recipe=archive.recipe), len(values), model)
         for i, e in faults.items(): _drop(kept[i], as_error(e, archive.top))
         if len(features) and 'time' not in features: features['time'] = centroid(task[1])[0].time.timestamp
         return as_ledger(rows), features
@@ -130,6 +133,7 @@ def failed_block(
 # %% ../nbs/commands/00_select.ipynb #c72ab251
 def refusal(
     table:pd.DataFrame, # of `describe`
+    recipe:Recipe=STUDY,
 )->np.ndarray:          # (n,) of str
     "Likely reason for a refusal, in one to three words"
     t = table
@@ -139,7 +143,7 @@ def refusal(
         'amplitude': t.dlnA.abs() > np.log(2),
         'unlike': t.correlation < .7,
         'cycle skip': t.cycle_skip.astype(bool),
-        'late or early': t.lag.abs() > 15,
+        'late or early': t.lag.abs() > 15*recipe.scale,
     }
     return np.select(list(words.values()), list(words), 'low probability')
 
@@ -149,10 +153,11 @@ def decide_pairs(
     model,                  # of `load_model`
     precision:float=.95,    # target share of usable pairs among the accepted
     threshold:float=None,   # lowest probability that is accepted; None: from `precision`
+    recipe:Recipe=STUDY,
 )->pd.DataFrame:            # one row per pair: event, station, decision, reason, and the columns that the table shows
     "Decision, reason and numbers of every pair"
     known, ok = classify(table, model), table.status.values == 'ok'
-    out = table[['event', 'station', 'misfit', 'correlation', 'dlnA']].assign(lag_s=table.lag, usable=known.usable)
+    out = table[['event', 'station', 'component', 'misfit', 'correlation', 'dlnA']].assign(lag_s=table.lag, usable=known.usable)
     out = out.join(known[[f'p_{c}' for c in CLASSES]]).assign(note=np.where(ok, known.note, ''))
     out['class'] = _class_names(table.grade, '')
     out['predicted'] = np.where(ok, _class_names(known.predicted, 'cannot say'), '')
@@ -160,9 +165,10 @@ def decide_pairs(
     out['decision'] = np.where(ok, decision, 'dropped')
     if strange := set(out.decision) - set(DECISIONS):
         raise ValueError(f'the model {model.name!r} decides {sorted(strange)}, which is none of {", ".join(DECISIONS)}')
-    unknown = np.where(np.isnan(known.usable), 'outside of what the model knows', 'between yes and no')
+    none = 'outside of what the model knows' if model.net is not None else 'no model of this recipe'
+    unknown = np.where(np.isnan(known.usable), none, 'between yes and no')
     cases = [~ok, out.decision == 'accept', out.decision == 'cannot say']
-    out['reason'] = np.select(cases, [table.status.astype(object), '', unknown], refusal(table))
+    out['reason'] = np.select(cases, [table.status.astype(object), '', unknown], refusal(table, recipe))
     return out
 
 DECISIONS = 'accept', 'refuse', 'cannot say', 'dropped'
@@ -255,7 +261,7 @@ def need_rows(
     own = [e for p, e in archive.bad if p == Path(obs)]
     if Path(obs).is_file() and own: raise ValueError(f'{obs} cannot be read: {own[0].detail}')
     if not len(archive.records) and not archive.bad: raise ValueError(f'{obs} holds no records')
-    if syn and not archive.synthetics and not archive.bad: raise ValueError(f'{syn} holds no vertical synthetics')
+    if syn and not archive.synthetics and not archive.bad: raise ValueError(f'{syn} holds no synthetics')
     return archive
 
 # %% ../nbs/commands/00_select.ipynb #8e5d8974
@@ -293,21 +299,23 @@ def plan_store(
     return Plan(partial(describe_block, path=path), blocks, partial(failed_block, path), [], [path], (block,))
 
 def plan_archive(
-    obs, syn=None, events=(), inventory=(), skip=(), stations=(), units='', # as for `select`
+    obs, syn=None, events=(), inventory=(), skip=(), stations=(), units='', recipe=STUDY, # as for `select`
 )->Plan:
     "Divide an archive into events"
     events, inventory = named_files(events, 'events'), named_files(inventory, 'stations')
-    archive = need_rows(index_archive(obs, syn, events, inventory, skip, stations, units), obs, syn)
-    if archive.synthetics is None and archive.events and len(archive.records): prem_modes()    # cached for all workers
+    archive = need_rows(index_archive(obs, syn, events, inventory, skip, stations, units, recipe), obs, syn)
+    if archive.synthetics is None and archive.events and len(archive.records):
+        check_recipe(recipe, computed=True)
+        modes_for(recipe.band)                                       # cached for all workers
     names_only = archive._replace(events=[(name, None) for name, _ in archive.events], bad=[])
     def lost(task, text): return failed_event(*task, archive, text)
     files = [obs, *([syn] if syn else []), *events, *inventory, *stations]
     job, rest = partial(describe_event, archive=names_only), unused_rows(archive)
-    return Plan(job, recorded_events(archive), lost, rest, files, (str(syn), units))
+    return Plan(job, recorded_events(archive), lost, rest, files, (str(syn), units, recipe))
 
 # %% ../nbs/commands/00_select.ipynb #427cbd45
 def make_plan(
-    obs, syn, events, inventory, skip, stations, units, say, # as for `select`
+    obs, syn, events, inventory, skip, stations, units, recipe, say, # as for `select`
 )->Plan:
     "The work of a selection, from a store or from an archive"
     if is_store(obs):
@@ -316,7 +324,7 @@ def make_plan(
         return plan_store(Path(obs))
     given, syn = syn, find_synthetics(obs, syn)
     if given is None and syn: say(f'synthetics: {syn}')
-    return plan_archive(obs, syn, events, inventory, skip, stations, units)
+    return plan_archive(obs, syn, events, inventory, skip, stations, units, recipe)
 
 def run_plan(
     plan:Plan, loaded,                           # the work, and the model
@@ -340,13 +348,27 @@ def run_plan(
         run_tasks(plan.job, [plan.tasks[i] for i in todo], setup, workers, done, lost)
     return [results[i] for i in range(n)]
 
+# %% ../nbs/commands/00_select.ipynb #29d9537f
+def settle_recipe(
+    obs, recipe=None, model='usable', # as for `select`
+)->Recipe:                            # of the store, of the model, or of the study, if none is asked for
+    "The recipe of a selection; a store has one already"
+    asked = None if recipe is None else load_recipe(recipe)
+    if is_store(obs):
+        own = recipe_of(open_pairs(obs, dask=False))
+        if asked is not None and asked._replace(npts=own.npts) != own:
+            raise ValueError(f'{obs} is of the recipe {own.name!r}, not {asked.name!r}: make it again, or leave out --recipe')
+        return own
+    if asked is None and model not in SHIPPED: return model_recipe(load_model(model))
+    return STUDY if asked is None else asked
+
 # %% ../nbs/commands/00_select.ipynb #9c6b7b98
 def select(
     obs,                    # folder or file of records, or a store of pairs
     syn=None,               # folder or file of synthetics; None: `synt` in `obs` if it is there, else PREM; '': PREM
     events=(),              # additional files of events, or folders of them
     inventory=(),           # additional files of metadata, or folders of them
-    model='usable',         # name of a shipped model, or a path
+    model='usable',         # name of a shipped model, a card, or the folder of `fwinb-train`
     precision:float=.95,    # target share of usable traces among the accepted, on average
     threshold:float=None,   # lowest probability that is accepted; None: from `precision`
     workers:int=1,          # processes
@@ -356,19 +378,22 @@ def select(
     units='',               # of records of ground motion: 'displacement', 'velocity', 'nm/s' ...; '': as files say
     checkpoint=None,        # folder for finished events, see `Checkpoint`; None: they are not kept
     say=lambda line: None,  # called with a line on what is used
+    recipe=None,            # components, window and band, as for `load_recipe`; None: the model's, or the store's
 )->pd.DataFrame:            # one row per trace: columns `PAGE`, and the coordinates of each station
     "A decision for every trace: accept, refuse, cannot say or dropped"
     for name, x in (('precision', precision), ('threshold', threshold)):
         if x is not None and not 0 < x < 1: raise ValueError(f'{name} is {x}, not between 0 and 1')
-    loaded = load_model(model)
+    recipe = settle_recipe(obs, recipe, model)
+    load = partial(fitting_model, model, recipe)
+    loaded = load()
     limits_for(loaded, precision, threshold)    # a wrong limit is refused before the work
-    plan = make_plan(obs, syn, events, inventory, skip, stations, units, say)
-    results = run_plan(plan, loaded, partial(load_model, model), workers, progress, skip, checkpoint, say)
+    plan = make_plan(obs, syn, events, inventory, skip, stations, units, recipe, say)
+    results = run_plan(plan, loaded, load, workers, progress, skip, checkpoint, say)
     ledgers, tables = [r[0] for r in results], [r[1] for r in results if len(r[1])]
     decided = None
     if tables:
         table = pd.concat(tables, ignore_index=True)
-        with one_thread(): decided = decide_pairs(table, loaded, precision, threshold)
+        with one_thread(): decided = decide_pairs(table, loaded, precision, threshold, recipe)
     ledger = pd.concat([t for t in (*ledgers, as_ledger(plan.rest)) if len(t)], ignore_index=True)
     return note_unlisted(join_ledger(ledger, decided))
 
@@ -449,6 +474,9 @@ def summary(
     for decision, word in (('refuse', 'refused'), ('dropped', 'dropped')):
         why = table.reason[table.decision == decision].value_counts()
         if len(why): lines.append(f'  {word}: ' + ', '.join(f'{k} {v}' for k, v in why.items()))
+    if (parts := [c for c in 'ZRT' if (table.component == c).any()]) and parts != ['Z']:
+        each = [table[table.component == c] for c in parts]
+        lines.append('  median correlation: ' + ', '.join(f'{c} {t.correlation.median():.2f} ({len(t)})' for c, t in zip(parts, each)))
     if n := table.detail.str.contains(NOT_LISTED, regex=False).sum():
         lines.append(f'  accepted, but {NOT_LISTED}: {n} (the column `detail` says why)')
     return '\n'.join(lines)

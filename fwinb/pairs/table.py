@@ -17,7 +17,8 @@ class Column(NamedTuple):
 
 COLUMNS = dict(
     event=Column('', 'name of the earthquake; empty for a file or record that belongs to none'),
-    station=Column('', 'NET.STA.LOC.CHA'),
+    station=Column('', 'NET.STA.LOC.CHA; rotated horizontals have channels such as BHR and BHT'),
+    component=Column('', 'Z up, R away from the source, T clockwise from R seen from above; empty if dropped'),
     decision=Column('', 'accept, refuse, cannot say, or dropped (never became a pair)'),
     reason=Column('', 'why it was refused, dropped or not decided, in one to three words; empty if accepted'),
     usable=Column('', 'calibrated probability of being usable, 0 to 1; empty where the model cannot say'))

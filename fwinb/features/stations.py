@@ -19,14 +19,14 @@ from scipy.stats import binom
 
 from ..data.archive import index_archive, near_records, read_near, sensor_of
 from ..data.events import Rejected, centroid
-from ..data.instruments import GroundMotion, displacement_response, find_instrument, is_vertical
+from ..data.instruments import SENSORS, GroundMotion, displacement_response, find_instrument, is_vertical
 from ..data.preprocess import DEAD, LATE, signal_to_noise
-from ..data.records import FLAT, MARGIN, PAD, check_counts, contiguous, pieces, window_of
+from ..data.records import FLAT, PAD, check_counts, contiguous, pieces, window_of
 from .network_terms import event_order, event_station_terms
 from ..labels.correlation import amplitude_ratio, cross_correlation, trace_faults
 from ..pairs.plot import draw_coast, literal_text
 from ..pairs.schema import STUDY, Recipe, recipe_of
-from ..pairs.signal import BAND, band_limited
+from ..pairs.signal import band_limited
 
 # %% ../../nbs/features/03_stations.ipynb #3f6230a7
 SHARP = 20.    # second difference relative to both sides, above which it is no ground motion; P waves: up to 10
@@ -65,7 +65,7 @@ def _time_facts(record, parts, start, end):
     return dict(covered=covered/(end-start), gap_s=gap, differ_s=differ, agree_s=agree)
 
 # %% ../../nbs/features/03_stations.ipynb #d4d5eb9c
-def _count_facts(parts, start, end):
+def _count_facts(parts, start, end, band):
     "Facts from the counts of the pieces of a record between two times"
     out, dead = dict(dead=False, flat_tops=0, longest_s=0., sharpness=0., sharp_at=None, remarks=[]), []
     for part in parts:
@@ -75,7 +75,7 @@ def _count_facts(parts, start, end):
         out['longest_s'] = max(out['longest_s'], float(np.diff(edge).max()*tr.stats.delta))
         ratio, i = sharpness(tr.data)
         if ratio > out['sharpness']: out.update(sharpness=ratio, sharp_at=tr.stats.starttime + i*tr.stats.delta)
-        found = _rejection(check_counts, part, start, end)
+        found = _rejection(check_counts, part, start, end, None, band)
         dead.append(found is not None and found.reason == 'dead')
         if found: out['remarks'].append(f'{found.reason}: {found.detail}')
         if found and found.reason == 'clipped': out['flat_tops'] += int(found.detail.split()[0])
@@ -88,16 +88,18 @@ def _rejection(check, *args):
 
 # %% ../../nbs/features/03_stations.ipynb #5b1a5dad
 def displacement_of(
-    record,               # obspy Stream or Trace of one vertical channel: raw counts
+    record,               # obspy Stream or Trace of one channel: raw counts
     zero:UTCDateTime,     # origin time
     inventory,            # obspy Inventory, or a function of the record's rate (Hz) that returns its `Instrument`
-    band=BAND,            # corners of the cosine taper, Hz
-    margin=MARGIN,        # s required before the origin and after the window
+    band=None,            # corners of the cosine taper, Hz; None: the recipe's
+    margin=None,          # s required before and after the window; None: the recipe's
     late:float=0.,        # s after the origin at which a record of ground motion may begin
-)->tuple:                 # (npts,) displacement, m, up; signal-to-noise ratio; `Instrument`
+    recipe:Recipe=STUDY,  # window and band
+)->tuple:                 # (npts,) displacement along the channel, m (vertical: up); SNR; `Instrument`
     "Ground displacement in the band on the time axis of a pair, or `Rejected`"
-    tr = contiguous(record, zero, margin, late or None)
-    find = inventory if callable(inventory) else partial(find_instrument, inventory, tr.id, *window_of(zero, margin))
+    band, window = recipe.band if band is None else band, window_of(zero, margin, recipe)
+    tr = contiguous(record, zero, margin, late or None, recipe, band)
+    find = inventory if callable(inventory) else partial(find_instrument, inventory, tr.id, *window, band=band)
     sensor = find(rate=tr.stats.sampling_rate)
     tr = tr.slice(sensor.since, sensor.until)      # around them another response holds
     if isinstance(sensor.response, GroundMotion) and np.isnan(sensor.response.per_metre):
@@ -105,8 +107,9 @@ def displacement_of(
     start, dt = tr.stats.starttime - zero, tr.stats.delta
     def respond(f): return displacement_response(sensor.response, f, tr.id)
     if .5/dt < band[3]: raise Rejected('too coarse', f'a sample every {dt:g} s', tr.id)
-    u = sensor.sign*band_limited(tr.data, dt, start, respond, (start, tr.stats.endtime - zero), band)
-    return u, signal_to_noise(tr.data, dt, start, respond, band), sensor
+    support = start, tr.stats.endtime - zero
+    u = sensor.sign*band_limited(tr.data, dt, start, respond, support, band, recipe=recipe)
+    return u, signal_to_noise(tr.data, dt, start, respond, band, recipe), sensor
 
 # %% ../../nbs/features/03_stations.ipynb #83f5fff7
 FACTS = (    # keys of `check_record`
@@ -117,26 +120,28 @@ def check_record(
     record,               # obspy Stream or Trace of one channel: raw counts
     zero:UTCDateTime,     # origin time
     inventory=None,       # as for `displacement_of`; None: no ground motion
-    band=BAND,            # corners of the cosine taper, Hz
-    margin=MARGIN,        # s before the origin and after the window to check
+    band=None,            # corners of the cosine taper, Hz; None: the recipe's
+    margin=None,          # s before and after the window to check; None: the recipe's
     sharp:float=SHARP,    # sharpness of a glitch
     late:float=0.,        # as for `displacement_of`
+    recipe:Recipe=STUDY,  # window and band
 )->dict:                  # `FACTS`; s, m, degrees; `sharp_s` is s after the origin
     "Facts of one raw record around an event, whatever is wrong with it"
-    return _look(record, zero, inventory, band, margin, sharp, late)[0]
+    return _look(record, zero, inventory, (band, margin, sharp, recipe), late)[0]
 
 # %% ../../nbs/features/03_stations.ipynb #cf342e11
-def _look(record, zero, inventory, band, margin, sharp, late=0.):
-    "Facts, and the displacement if there is one"
-    st, (start, end) = Stream([record]) if hasattr(record, 'stats') else record, window_of(zero, margin)
+def _look(record, zero, inventory, settings, late=0.):
+    "Facts, and the displacement if there is one; `settings`: band, margin, sharpness of a glitch, recipe"
+    band, margin, sharp, recipe = settings
+    st, (start, end) = Stream([record]) if hasattr(record, 'stats') else record, window_of(zero, margin, recipe)
     facts, remarks, u = dict.fromkeys(FACTS, np.nan) | dict(dead=False, flat_tops=0), [], None
     try: parts = pieces(st, start, end)[1]
     except Rejected as e: parts, remarks = [], [f'{e.reason}: {e.detail}']
-    counts = _count_facts(parts, start, end)
+    counts = _count_facts(parts, start, end, recipe.band if band is None else band)
     remarks, at = remarks + counts.pop('remarks'), counts.pop('sharp_at')
     facts |= _time_facts(st, parts, start, end) | counts
     facts |= dict(rate_hz=st[0].stats.sampling_rate, sharp_s=np.nan if at is None else at - zero)
-    try: u, about = _ground(st, zero, inventory, band, margin, late); facts |= about
+    try: u, about = _ground(st, zero, inventory, band, margin, late, recipe); facts |= about
     except Rejected as e: remarks.append(f'{e.reason}: {e.detail}')
     filled = any(r.startswith(('gap: the value', 'gap: a ')) for r in remarks)
     facts |= dict(gap=bool(facts['gap_s'] > 0 or filled), clipped=facts['flat_tops'] > 0)
@@ -148,10 +153,10 @@ def _look(record, zero, inventory, band, margin, sharp, late=0.):
     return facts | dict(glitch=glitch, remark='; '.join(dict.fromkeys(remarks))), u
 
 # %% ../../nbs/features/03_stations.ipynb #838ebadf
-def _ground(record, zero, inventory, band, margin, late):
+def _ground(record, zero, inventory, band, margin, late, recipe):
     "Displacement (None: no metadata asked for), and facts of the ground"
     if inventory is None: return None, {}
-    u, snr, sensor = displacement_of(record, zero, inventory, band, margin, late)
+    u, snr, sensor = displacement_of(record, zero, inventory, band, margin, late, recipe)
     rms = float(np.sqrt(np.mean(u**2)))
     return u, dict(snr=snr, rms_m=rms, noise_m=rms/snr, latitude=sensor.latitude, longitude=sensor.longitude)
 
@@ -183,16 +188,18 @@ RECORDS = ('event', 'time', 'station', *FACTS, *SIDE, 'file')          # columns
 
 def check_records(
     folder,               # records, StationXML and QuakeML in any sub-folders; `synt` in it is left out
-    band=BAND,            # corners of the cosine taper, Hz
-    margin=MARGIN,        # s before the origin and after the window to check
+    band=None,            # corners of the cosine taper, Hz; None: the recipe's
+    margin=None,          # s before and after the window to check; None: the recipe's
     sharp:float=SHARP,    # sharpness of a glitch
-    archive=None,         # of `index_archive`; None: the folder is indexed here
-)->pd.DataFrame:          # a row per event and vertical channel, and one per file that cannot be read: `RECORDS`
+    archive=None,         # of `index_archive`, with its recipe; None: the folder is indexed here
+    recipe:Recipe=STUDY,  # without `archive`: components, window and band
+)->pd.DataFrame:          # a row per event and channel, and one per file that cannot be read: `RECORDS`
     "Facts and defects of every raw record of a folder"
     if archive is None and not Path(folder).is_dir(): raise FileNotFoundError(f'there is no folder {folder}')
-    archive = index_archive(folder) if archive is None else archive
-    vertical = [is_vertical(s) or bool(u) and s[-1:] == 'Z' for s, u in archive.records[['station', 'unit']].values]
-    records = archive.records[np.array(vertical, bool)]
+    archive = index_archive(folder, recipe=recipe) if archive is None else archive
+    recipe = archive.recipe
+    known = [_is_wanted(s, u, recipe) for s, u in archive.records[['station', 'unit']].values]
+    records = archive.records[np.array(known, bool)]
     rows = [dict(event='', station='', remark=f'{e.reason}: {e.detail}', file=_name(path, archive.top))
             for path, e in archive.bad]
     for name, event in archive.events:
@@ -200,41 +207,50 @@ def check_records(
         except Rejected as e:
             rows.append(dict(event=name, station='', remark=f'{e.reason}: {e.detail}', file=''))
             continue
-        near = near_records(records, zero)
+        near = near_records(records, zero, recipe)
         for _, group in near.groupby([s.rsplit('.', 2)[0] for s in near.station]):
-            found = _check_vault(group, zero, archive, (band, margin, sharp))
+            found = _check_vault(group, zero, archive, (band, margin, sharp, recipe))
             rows += [dict(event=name, time=str(zero)) | r for r in found]
     return pd.DataFrame(rows, columns=RECORDS)
+
+def _is_wanted(station, unit, recipe):
+    "Is this a channel that the recipe uses: a vertical one, or also a horizontal one?"
+    code = station.split('.')[-1]
+    if is_vertical(station) or unit and code[-1:] == 'Z': return True
+    level = bool(set(recipe.components) - {'Z'}) and code[-1:] != 'Z'
+    return level and (bool(unit) or len(code) == 3 and code[1] in SENSORS)
 
 def _name(path, folder): return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 # %% ../../nbs/features/03_stations.ipynb #1b7d0cb6
 def _check_vault(group, zero, archive, settings):
-    "Rows of all vertical channels of one station and event"
-    st, unread = read_near(group, zero - PAD, zero + STUDY.length + PAD, zero)
+    "Rows of all channels of one station and event"
+    recipe = settings[-1]
+    st, unread = read_near(group, zero + recipe.start - PAD, zero + recipe.end + PAD, zero)
     rows, ground = [], {}
     for station, files in group.groupby('station').path:
         unit, e = group.unit[group.station == station].iloc[0], unread.get(station)
         said = [f'{e.reason}: {e.detail}'] if e else []           # the header can be read, the samples cannot
         sensor, late = partial(sensor_of, station, archive, zero, unit=unit), LATE if archive.units or unit else 0.
-        facts, u = _look(st[station], zero, sensor, *settings, late) if station in st else ({}, None)
+        facts, u = _look(st[station], zero, sensor, settings, late) if station in st else ({}, None)
         if u is not None and not (facts['dead'] or facts['clipped'] or facts['gap']): ground[station] = u
         remark = '; '.join([*said, *filter(None, [facts.get('remark', '')])])
         names = '; '.join(_name(p, archive.top) for p in dict.fromkeys(files))
         rows.append(dict(station=station) | facts | dict(remark=remark, file=names))
     for row in rows:
-        if row['station'] in ground: row |= _beside(row, ground)
+        if row['station'] in ground: row |= _beside(row, ground, recipe)
     return rows
 
-def _beside(row, ground):
+def _beside(row, ground, recipe):
     "Comparison of a channel with another one of the vault, a sensor at another location if there is one"
     own = row['station']
-    others = sorted((s for s in ground if s != own), key=lambda s: (s.split('.')[2] == own.split('.')[2], s))
+    others = [s for s in ground if s != own and s[-1] == own[-1]]
+    others = sorted(others, key=lambda s: (s.split('.')[2] == own.split('.')[2], s))
     if not others: return {}
-    c = compare_sensors(ground[own], ground[others[0]], STUDY.length/len(ground[own]))
+    c = compare_sensors(ground[own], ground[others[0]], recipe.dt, 150*recipe.scale)
     out = dict(zip(SIDE, (others[0], c['correlation'], c['dlnA'], c['lag_s'])))
     if c['disturbed'] != 1: return out
-    remark = f"glitch: {others[0]} has not what it has {c['at_s']:.0f} s after the origin"
+    remark = f"glitch: {others[0]} has not what it has {recipe.start + c['at_s']:.0f} s after the origin"
     return out | dict(glitch=True, remark='; '.join(filter(None, [row['remark'], remark])))
 
 # %% ../../nbs/features/03_stations.ipynb #7e10e61d
@@ -402,7 +418,8 @@ def _words(row, differ, often, min_records, orientation):
     span = lambda k: f'from {row[k+"_from"]} to {row[k+"_to"]}'
     out = [orientation] if orientation else []     # explains both polarity and delay of this channel
     if not out and row['reversed'] is True: out.append(f'reversed {span("reversed")}')
-    if not orientation and np.isfinite(row['clock_offset']): out.append(f'clock {row["clock_offset"]:+.1f} s {span("clock")}')
+    if not orientation and np.isfinite(row['clock_offset']):
+        out.append(f'clock {row["clock_offset"]:+.1f} s {span("clock")}')
     if np.isfinite(row['gain_offset']): out.append(f'gain x{np.exp(row["gain_offset"]):.2g} {span("gain")}')
     if abs(row['other_dlnA']) > differ:
         factor, n = np.exp(row['other_dlnA']), row['other_events']

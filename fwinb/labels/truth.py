@@ -273,7 +273,8 @@ def _truth_title(pair):
     km, mw = pair.event_depth_km.item(), pair.event_magnitude.item()
     defect = '' if pair.defect.item() == 'none' else ', ' + pair.defect.item().replace('_', ' ')
     kind = f'{pair.component.item()}, ' if len(recipe_of(pair).components) > 1 else ''
-    return (f'{kind}{pair.distance_deg.item():.0f}°, {km:.0f} km, {magnitude_words(mw)}, misfit {pair.misfit.item():.2f}\n'
+    where = f'{kind}{pair.distance_deg.item():.0f}°, {km:.0f} km, {magnitude_words(mw)}'
+    return (f'{where}, misfit {pair.misfit.item():.2f}\n'
             f'{"usable" if pair.usable else "not usable"}: linear error {pair.linear_error.item():.2f}{defect}')
 
 # %% ../../nbs/labels/03_truth.ipynb #b6fa0abe

@@ -14,22 +14,20 @@ from pathlib import Path
 import numpy as np, torch
 from threadpoolctl import threadpool_limits
 from fwinb.labels.misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds
-from fwinb.pairs.bootstrap import bootstrap_events
-from fwinb.pairs.signal import BAND
+from fwinb.pairs.schema import STUDY, recipe_attrs
 from fwinb.pairs.store import atomic_path, open_pairs
 from fwinb.pairs.workers import keep_memory
 from fwinb.models.resnet import ResNet1d, network_input
-from fwinb.models.metrics import class_metrics, ece, gain_over_class, pair_groups, recall_table_by, truth_class
-from fwinb.models.pretrained import FEATURES, Model, apply_scale, classify, decide, describe, load_model
-from fwinb.models.selector import SelectorData, calibrate, save_model, selector_data, train_selector
+from fwinb.models.metrics import truth_class
+from fwinb.models.pretrained import FEATURES, Model, load_model
+from fwinb.models.recipe_model import LIMITS, TARGET, join_data, judge_model, probabilities
+from fwinb.models.selector import calibrate, save_model, selector_data, train_selector
 from fwinb.earth.simulate import simulate_pairs
 from fwinb.models.train import fit, index_loaders, make_learner, seed_everything
 from fwinb.models.inference import predict_proba
-from fwinb.labels.truth import recall_at_precision
 
 TOP = Path(__file__).resolve().parent.parent
 STORES = dict(train_101=(110_000, 101, 40), train_104=(110_000, 104, 40), cal_102=(20_000, 102, 8), test_103=(33_000, 103, 12), study_0=(27_489, 0, 8))   # pairs, seed, Earths
-LIMITS = dict(distance_deg=(15., 165.), event_depth_km=(0., 700.), event_magnitude=(5.6, 7.8))   # of the simulated pairs, a little widened in magnitude
 CAVEATS = ['taught and tested on simulated pairs only (PREM against path-average seismograms of random Earths, with noise and ten kinds of defects)',
            'vertical displacement, 1800 s from the centroid time, T > 50 s, synthetics of PREM or of a model as near to the truth',
            'a precision holds for pairs with as many usable ones as in the calibration (28 to 31 %); fewer usable pairs mean a lower precision at the same limit']
@@ -47,55 +45,16 @@ def store(name, folder, scale):
     if scale == 1 and pairs.sizes['pair'] != n: raise ValueError(f"{path} holds {pairs.sizes['pair']} pairs, not {n}: remove it")
     return pairs
 
-def joined(parts): return SelectorData(torch.cat([p.x for p in parts]), *(np.concatenate(x) for x in list(zip(*parts))[1:]))
-
-def forward(net, scale, data):
-    "Probabilities of the classes before calibration"
-    out, f = [], apply_scale(data.features, scale)
-    with torch.inference_mode():
-        for i in range(0, len(f), 2048): out.append(net(data.x[i:i+2048].float(), f[i:i+2048]).double().softmax(-1).numpy())
-    return np.concatenate(out)
-
-def numbers(usable_p, p, truth, usable, event, grade, decision):
-    "Metrics for the card; intervals (95 %) from resampling events"
-    recall = lambda s, u: recall_at_precision(s, u)[0]
-    interval = lambda f, *a: [round(float(x), 4) for x in (f(*a), *bootstrap_events(f, event, *a, resamples=400))]
-    a = decision == 'accept'
-    overall = class_metrics(truth, p, event).overall.round(4)
-    return {'recall at 95 % precision': interval(recall, usable_p, usable), 'ECE': interval(ece, usable_p, usable), 'accepted': float(a.mean().round(4)), 'refused': float((decision == 'refuse').mean().round(4)),
-            'precision of the accepted': interval(lambda a, u: u[a].mean(), a, usable), 'recall of the accepted': interval(lambda a, u: a[u].mean(), a, usable),
-            'usable pairs over Class I': interval(lambda s, u, g: gain_over_class(s, u, g), usable_p, usable, grade), 'accuracy': overall.loc['accuracy'].tolist(), 'macro F1': overall.loc['macro F1'].tolist()}
-
-def alone(table):
-    "Every event on its own: no other event is known"
-    k = np.unique(table.event.values.astype(str), return_inverse=True)[1]
-    return table.assign(earth=k, station=[f'{s} of {i}' for s, i in zip(table.station, k)])
-
-def few(table):
-    "Every event on its own, with a tenth of its stations: about ten records"
-    _, k = np.unique(table.event.values.astype(str), return_inverse=True)
-    k = 10*k + np.unique(table.station.values.astype(str), return_inverse=True)[1] % 10
-    return table.assign(earth=k, **{c: [f'{s} of {i}' for s, i in zip(table[c], k)] for c in ('station', 'event')})
-
 def commit():
     git = lambda *a: subprocess.run(['git', '-C', str(TOP), *a], capture_output=True, text=True, encoding='utf-8').stdout.strip()
     return git('rev-parse', '--short=12', 'HEAD') + ('+changes' if git('status', '--porcelain', '-uno') else '')
 
 def judge(model, pairs, graded, folder, out, truth):
     "Put the numbers of the test pairs on the card, and the tables beside it"
-    table = describe(graded, model)
-    groups, u, ev = pair_groups(pairs), pairs.usable.values, pairs.event.values
-    answers = dict(metrics=classify(table, model)) | ({} if model.scale is None else {'metrics, one event at a time': classify(alone(table), model), 'metrics, one event and a tenth of its stations': classify(few(table), model)})
-    card = dict(model.card)
-    for k, c in answers.items():
-        p = c[['p_I', 'p_II', 'p_III', 'p_IV']].fillna(0).values + np.where(c.usable.isna().values[:,None], [0, 0, 0, 1], 0)   # a pair that cannot be judged is not admitted
-        s = c.usable.fillna(0).values
-        card[k] = numbers(s, p, truth, u, ev, graded.grade.values, decide(c.usable.values, model))
-        log(f'{model.name}, {k}: {card[k]}')
-    s = answers['metrics'].usable.fillna(0).values
-    with atomic_path(out/f'{model.name}_groups.csv') as tmp: recall_table_by(s, u, groups, ev).round(4).to_csv(tmp)
-    np.save(folder/f'{model.name}_test.npy', s)
-    save_model(model._replace(card=card), out)
+    model, groups, scores = judge_model(model, graded, truth, log)
+    with atomic_path(out/f'{model.name}_groups.csv') as tmp: groups.to_csv(tmp)
+    np.save(folder/f'{model.name}_test.npy', scores)
+    save_model(model, out)
 
 def make_usable(a, folder, out):
     cal = store('cal_102', folder, a.scale)
@@ -104,16 +63,16 @@ def make_usable(a, folder, out):
     parts = [selector_data(store(k, folder, a.scale), share=.5, seed=i) for i, k in enumerate(('train_101', 'train_104'))]
     log(f'train on {sum(len(p.x) for p in parts)} pairs')
     start = time.process_time()
-    net, scale, history = train_selector(joined(parts), valid, epochs=a.epochs, seed=0, progress=False)
+    net, scale, history = train_selector(join_data(parts), valid, epochs=a.epochs, seed=0, progress=False)
     seconds = time.process_time() - start
     log(history.round(4).to_string())
-    card = dict(architecture='SelectorNet', arguments=net.arguments, npts=128, features=list(FEATURES), target='linear error below .5, .7, .9, above (usable: below .7)', limits=LIMITS, band_hz=list(BAND), caveats=CAVEATS,
+    card = dict(architecture='SelectorNet', arguments=net.arguments, npts=128, features=list(FEATURES), target=TARGET, limits=LIMITS, **recipe_attrs(STUDY), caveats=CAVEATS,
                 seeds='101, 104 (training), 102 (calibration), 103 (test)', Earths='80, 8, 12', commit=commit(), epochs=a.epochs, history=history.drop(columns='seconds').round(4).to_dict('list'))
     card |= {'training pairs': sum(len(p.x) for p in parts), 'CPU seconds of training': round(seconds)}
     judge_usable(Model('usable', card, net, scale), valid, a, folder, out)
 
 def judge_usable(model, valid, a, folder, out):
-    model = model._replace(card=dict(model.card, calibration=calibrate(forward(model.net, model.scale, valid), valid.truth, valid.usable)))
+    model = model._replace(card=dict(model.card, calibration=calibrate(probabilities(model.net, model.scale, valid), valid.truth, valid.usable)))
     test = store('test_103', folder, a.scale)
     graded = add_misfit(test, calibrate_thresholds(add_misfit(test).misfit.values, PAPER_FRACTIONS))
     judge(model, test, graded, folder, out, truth_class(test.linear_error.values))
@@ -132,7 +91,7 @@ def make_paper(a, folder, out):
     start = time.process_time()
     history = fit(make_learner(dls, net, bf16=True), a.paper_epochs, 2e-3, 'one_cycle', checkpoint=folder/'paper_state', progress=False)
     log(history.round(4).to_string())
-    card = dict(architecture='ResNet1d', arguments=net.arguments, npts=npts, target='misfit grades I to IV', limits=LIMITS, band_hz=list(BAND), caveats=CAVEATS, thresholds=[float(e) for e in edges], seeds='0 (training), 102 (calibration), 103 (test)',
+    card = dict(architecture='ResNet1d', arguments=net.arguments, npts=npts, target='misfit grades I to IV', limits=LIMITS, **recipe_attrs(STUDY), caveats=CAVEATS, thresholds=[float(e) for e in edges], seeds='0 (training), 102 (calibration), 103 (test)',
                 Earths='8, 8, 12', commit=commit(), epochs=a.paper_epochs, history=history.drop(columns='seconds').round(4).to_dict('list'))
     card |= {'training pairs': int((~valid).sum()), 'CPU seconds of training': round(time.process_time() - start)}
     judge_paper(Model('paper', card, net.eval()), cal, test, a, folder, out)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PART', 'EARTH_PAIRS', 'FEWEST', 'LIMITS', 'TARGET', 'PASSES', 'plan_stores', 'input_samples', 'save_data',
            'load_data', 'join_data', 'make_store', 'make_stores', 'probabilities', 'each_event_alone', 'few_stations',
-           'card_metrics', 'judge_model', 'best_precision', 'open_work', 'recipe_card', 'train_recipe']
+           'card_metrics', 'judge_model', 'metric_line', 'best_precision', 'open_work', 'recipe_card', 'train_recipe']
 
 # %% ../../nbs/models/09_recipe_model.ipynb #b5d7dd38
 import json, re, time
@@ -142,10 +142,10 @@ def card_metrics(
         return [number(x) for x in (f(*a), *bootstrap_events(f, event, *a, resamples=400, within=(0, high)))]
     def recall(s, u): return recall_at_precision(s, u)[0]
     def mean(x): return x.mean() if len(x) else np.nan
-    a, overall = decision == 'accept', class_metrics(truth, p, event).overall
+    a, overall = decision == 'accept', class_metrics(truth, p, event).overall.round(4)
     return {
         'recall at 95 % precision': interval(recall, score, usable), 'ECE': interval(ece, score, usable),
-        'accepted': number(a.mean()), 'refused': number((decision == 'refuse').mean()),
+        'accepted': number(a.mean().round(4)), 'refused': number((decision == 'refuse').mean().round(4)),
         'precision of the accepted': interval(lambda a, u: mean(u[a]), a, usable),
         'recall of the accepted': interval(lambda a, u: mean(a[u]), a, usable),
         'usable pairs over Class I': interval(gain_over_class, score, usable, grade, high=np.inf),
@@ -172,11 +172,22 @@ def judge_model(
         p = known[[f'p_{c}' for c in CLASSES]].fillna(0).values + np.where(unknown, [0, 0, 0, 1], 0)
         scores[k], decision = known.usable.fillna(0).values, decide(known.usable.values, model, precision)
         card[k] = card_metrics(scores[k], p, truth, u, event, pairs.grade.values, decision)
-        say(f'{model.name}, {k}: {card[k]}')
+        say(f'{k}: {metric_line(card[k])}')
     groups = pair_groups(pairs)
     if len(recipe_of(pairs).components) > 1: groups['component'] = pairs.component.values.astype(str)
     score = scores['metrics']
     return model._replace(card=card), recall_table_by(score, u, groups, event).round(4), score
+
+# %% ../../nbs/models/09_recipe_model.ipynb #6498c292
+def metric_line(
+    metrics:dict,  # of `card_metrics`
+)->str:
+    "The metrics that matter to a user, in a line"
+    def number(x): return 'unknown' if x is None else f'{x:.3f}'
+    recall, low, high = map(number, metrics['recall at 95 % precision'])
+    accepted, refused = number(metrics['accepted']), number(metrics['refused'])
+    return (f'recall {recall} ({low} to {high}) at 95 % precision; accepted {accepted}, '
+            f'of these usable {number(metrics["precision of the accepted"][0])}; refused {refused}')
 
 def best_precision(
     model:Model,
@@ -260,6 +271,7 @@ def train_recipe(
     say(f'{card} is ready: fwinb-select --model {out}; {work} ({size/1e6:,.0f} MB) is no longer needed')
     return card
 
+# %% ../../nbs/models/09_recipe_model.ipynb #4fb9449b
 PASSES = 40_000       # pairs that a training reads, all epochs together; from 7 to 15 epochs
 
 def _train_and_judge(recipe, plan, work, seed, epochs, say):

@@ -722,11 +722,11 @@ def horizontals(
         letters = stems[stem]
         best = next((x for x in SETS if set(x) <= letters), '')
         if best: groups.append([stem + x for x in best])
-        alone |= {stem + x: _not_rotated(stem + x, stem + best, best, letters) for x in sorted(letters - set(best))}
+        alone |= {stem + x: _not_rotated(stem + x, groups[-1:], best, letters) for x in sorted(letters - set(best))}
     return groups, alone
 
 def _not_rotated(station, kept, best, letters):
-    if best: return Rejected('other component', f"{kept.split('.')[-1]} give the horizontals", station)
+    if best: return Rejected('other component', f"{', '.join(s.split('.')[-1] for s in kept[0])} give the horizontals", station)
     missing = next(set(x) - letters for x in reversed(SETS) if station[-1] in x)
     code = station.split('.')[-1]
     return Rejected('lone horizontal', f'no {" and ".join(code[:-1] + x for x in sorted(missing))} beside {code}', station)

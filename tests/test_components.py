@@ -272,7 +272,7 @@ def test_windows():
     assert window_of(T0, None, late) == (T0 + 540, T0 + 2100)
     found = waves(rotated(NORTH_EAST, recipe=late, N=dict(end=2200.), E=dict(end=2200.)))
     for k, part in enumerate('RT', 1): assert np.corrcoef(found[part][0], ground(late.times)[k])[0, 1] > .97
-    short = Recipe('s', ('R', 'T'), 0., 2400., 2048, (17., 100.))
+    short = Recipe('s', ('R', 'T'), 0., 2400., 4096, (17., 250.))
     found = waves(rotated(NORTH_EAST, recipe=short))
     for k, part in enumerate('RT', 1):
         assert close(found[part][0], found[part][1], 1e-3) and np.corrcoef(found[part][1], ground(short.times)[k])[0, 1] > .9

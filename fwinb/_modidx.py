@@ -586,6 +586,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'fwinb.data.preprocess.ground_motion': ( 'data/preprocess.html#ground_motion',
                                                                                 'fwinb/data/preprocess.py'),
                                        'fwinb.data.preprocess.make_pair': ('data/preprocess.html#make_pair', 'fwinb/data/preprocess.py'),
+                                       'fwinb.data.preprocess.make_pairs': ('data/preprocess.html#make_pairs', 'fwinb/data/preprocess.py'),
                                        'fwinb.data.preprocess.motion_instrument': ( 'data/preprocess.html#motion_instrument',
                                                                                     'fwinb/data/preprocess.py'),
                                        'fwinb.data.preprocess.pair_dataset': ( 'data/preprocess.html#pair_dataset',

@@ -88,6 +88,7 @@ def _sensors(pairs):
     wide = wide.reindex(columns=['Z', 'R', 'T']).dropna(subset=['R', 'T']).fillna(-1).astype(int)
     return wide.reset_index().sort_values('R', kind='stable', ignore_index=True)
 
+# %% ../../nbs/features/05_orientation.ipynb #34e6c324
 def sensor_angles(
     pairs,           # xarray.Dataset of pairs; may be lazy
     chunk:int=256,   # sensors read at a time
@@ -149,6 +150,7 @@ def _mirror_words(azimuth, mirror):
     near = next((word for a, word in words.items() if abs(wrapped(axis-a)) < 2*TURN[0]), 'mirrored')
     return f'{near} (axis {round(axis/2) % 180} degrees from north)'
 
+# %% ../../nbs/features/05_orientation.ipynb #9693b8ed
 def _one_sensor(g):
     "A row of `sensor_orientation`, from the angles of one sensor in the order of time"
     out, event = ORIENTATION.copy(), g.event.values
@@ -177,6 +179,7 @@ def _orientation_words(row):
         words.append(f"turned by {turn:+d} degrees from {row['turn_from']} to {row['turn_to']}")
     return '; '.join(words)
 
+# %% ../../nbs/features/05_orientation.ipynb #f342a8c8
 def sensor_orientation(
     pairs,           # xarray.Dataset of pairs with R and T; may be lazy
     time=None,       # name of an event -> its time, anything that sorts; None: `event_time`, else by name

@@ -261,7 +261,8 @@ def need_rows(
     own = [e for p, e in archive.bad if p == Path(obs)]
     if Path(obs).is_file() and own: raise ValueError(f'{obs} cannot be read: {own[0].detail}')
     if not len(archive.records) and not archive.bad: raise ValueError(f'{obs} holds no records')
-    if syn and not archive.synthetics and not archive.bad: raise ValueError(f'{syn} holds no synthetics')
+    kind = 'vertical ' if archive.recipe.components == ('Z',) else ''
+    if syn and not archive.synthetics and not archive.bad: raise ValueError(f'{syn} holds no {kind}synthetics')
     return archive
 
 # %% ../nbs/commands/00_select.ipynb #8e5d8974

@@ -46,7 +46,7 @@ MEANING = {
     'low probability': 'no single reason; all features together say that it is hardly usable',
     'outside of what the model knows': 'unlike anything that the model was trained on',
     'between yes and no': 'the probability is between the limits of acceptance and refusal'}
-NEITHER = 'not vertical', 'other band'   # dropped, and nothing is wrong with them
+NEITHER = 'not vertical', 'other component', 'other band'   # dropped, and nothing is wrong with them
 HORIZONTALS = 'RTNE12'                   # last letters of their channels
 
 def meaning(
@@ -60,7 +60,7 @@ def has_horizontals(
     table:pd.DataFrame, # of `select`
 )->bool:
     "Does the recipe of this selection have components R or T?"
-    return bool(((table.decision != 'dropped') & table.station.str[-1:].isin(['R', 'T'])).any())
+    return bool((table.component.isin(['R', 'T']) | table.reason.isin(['other component', 'lone horizontal'])).any())
 
 def candidates(
     table:pd.DataFrame, # of `select`
@@ -108,7 +108,8 @@ def answer_html(
     own, files, reasons = candidates(table), table.station.values == '', reason_table(table)
     n, others = table[own].decision.value_counts(), (~own & ~files).sum()
     tiles = [_tile(COLORS[d], n.get(d, 0), NAMES[d]) for d in DECISIONS]
-    if others: tiles.append(_tile('#e4e4e4', others, 'not vertical, or another band of a sensor'))
+    side = 'other components' if has_horizontals(table) else 'not vertical'
+    if others: tiles.append(_tile('#e4e4e4', others, f'{side}, or another band of a sensor'))
     if files.any(): tiles.append(_tile('#e4e4e4', files.sum(), 'other files, or events without a record'))
     more = reasons[most:]
     rows = [_reason_row(*r) for r in reasons[['decision', 'reason', 'traces', 'meaning']][:most].values]
@@ -290,7 +291,6 @@ def dropped_examples(
     table:pd.DataFrame, # of `select`
     archive,            # of `index_archive`
     most:int=4,
-    recipe:Recipe=STUDY,
 )->list:                # of (row, Stream, origin time)
     "For each frequent reason the first dropped record that can be read"
     times, out = {}, []
@@ -300,22 +300,22 @@ def dropped_examples(
     lost = table[(table.decision == 'dropped') & candidates(table) & table.event.isin(list(times)).values]
     for reason in lost.reason.value_counts().index:
         rows = lost[lost.reason == reason].itertuples()
-        found = (x for x in (_record_of(r, archive, times, recipe) for r in rows) if x)
+        found = (x for x in (_record_of(r, archive, times) for r in rows) if x)
         if len(out) < most and (first := next(found, None)): out.append(first)
     return out
 
-def _record_of(r, archive, times, recipe):
+def _record_of(r, archive, times):
     "(row, Stream, origin time) of a dropped row, or None if nothing of it can be read"
     zero = times[r.event]
     near = near_records(archive.records, zero)
-    traces, _ = read_near(near[near.station == r.station], zero - PAD, zero + recipe.end + PAD, zero)
+    traces, _ = read_near(near[near.station == r.station], zero - PAD, zero + archive.recipe.end + PAD, zero)
     st = traces.get(r.station)
     if st and any(len(tr) > 1 and np.isfinite(tr.data).any() for tr in st): return r, st, zero
 
 # %% ../nbs/commands/03_overview.ipynb #5abf379c
 def plot_dropped(
     examples:list,  # of `dropped_examples`
-    recipe:Recipe=STUDY,
+    recipe:Recipe=STUDY, # its window is shaded
 ):                  # the figure; None without one
     "Dropped records as they are in their files, with the reason"
     import matplotlib.pyplot as plt

@@ -187,6 +187,15 @@ def test_noise():
     assert isinstance(out['XX.AAA..BHT'], Rejected) and out['XX.AAA..BHT'].reason in ('snr', 'unit')
     assert not isinstance(out['XX.AAA..BHR'], Rejected) and out['XX.AAA..BHR'][0]['snr'] > 3
 
+def test_epochs_that_turn():
+    "A sensor was turned, and the metadata do not say when: two epochs are valid"
+    inv = metadata({'BH1': (0., 0.), 'BH2': (90., 0.)})
+    again = metadata({'BH1': (40., 0.), 'BH2': (130., 0.)})
+    inv[0][0].channels += again[0][0].channels
+    records = {f'XX.AAA..BH{c}': record(f'BH{c}', *way) for c, way in {'1': (40., 0.), '2': (130., 0.)}.items()}
+    out = component_values(records, synthetic, EVENT, inv, recipe=RECIPE)
+    assert {e.reason for e in out.values()} == {'metadata'} and 'azimuths 0.0 dip 0.0, 40.0 dip 0.0 degrees' in out['XX.AAA..BH1'].detail
+
 # folders
 
 def folder(path, codes=('BHZ', 'BHN', 'BHE'), synt='ZNE', ways=None):
@@ -226,6 +235,17 @@ def test_codes(tmp_path, codes, expected):
     assert reasons(ledger) == expected
     for s, d in zip(ledger.station, ledger.detail):
         if s.endswith('BHN') and expected.get('BHN') == 'lone horizontal': assert d == 'no BHE beside BHN'
+
+def test_computed(tmp_path):
+    "Synthetics that are computed come by component"
+    def compute(event, places): return {code: {c: synthetic(c) for c in 'ZRT'} for code in places}
+    top = folder(tmp_path/'a')
+    read, _ = preprocess_folder(top, recipe=RECIPE)
+    for p in (top/'synt').iterdir(): p.unlink()
+    (top/'synt').rmdir()
+    pairs, _ = preprocess_folder(top, recipe=RECIPE, compute=compute)
+    assert close(pairs.waveform.values, read.waveform.values, 1e-5)
+    with pytest.raises(ValueError, match='modes of PREM'): preprocess_folder(top, recipe=load_recipe('short'), compute=compute)
 
 def sac_version(path, version, order):
     "Give a file of SAC another version: 7 has a footer of doubles"

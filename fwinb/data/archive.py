@@ -681,7 +681,7 @@ def _sensor_pair(sensor, read, pair_row):
 # %% ../../nbs/data/09_archive.ipynb #c73a41f0
 def _pair_row(station, record, files, unit, find, source, archive, row, settings):
     "(variables, ledger row) of a channel, or `Rejected`"
-    if 'Z' not in archive.recipe.components and is_vertical(station):
+    if 'Z' not in archive.recipe.components and station[-1:] == 'Z':
         raise Rejected('other component', f'the recipe has {" and ".join(archive.recipe.components)}', station)
     instrument, found = partial(sensor_of, station, archive, source.time, unit=unit), {}
     def synthetic(): return found.setdefault('synthetic', find(station))
@@ -717,7 +717,9 @@ def horizontals(
     for station, unit in zip(sensor.station, sensor.unit):
         code = station.split('.')[-1]
         motion = len(code) == 3 and code[1] in SENSORS or archive.units or unit
-        if motion and code[-1:] in tuple(''.join(SETS)): stems.setdefault(station[:-1], set()).add(code[-1])
+        if not motion or code[-1:] == 'Z': continue
+        if code[-1:] in tuple(''.join(SETS)): stems.setdefault(station[:-1], set()).add(code[-1])
+        else: alone[station] = Rejected('not vertical', f'{code} is none of Z, {", ".join("".join(SETS))}', station)
     for stem in sorted(stems, key=lambda s: preference(s + 'Z')):
         letters = stems[stem]
         best = next((x for x in SETS if set(x) <= letters), '')
@@ -726,10 +728,13 @@ def horizontals(
     return groups, alone
 
 def _not_rotated(station, kept, best, letters):
-    if best: return Rejected('other component', f"{', '.join(s.split('.')[-1] for s in kept[0])} give the horizontals", station)
+    if best:
+        codes = ', '.join(s.split('.')[-1] for s in kept[0])
+        return Rejected('other component', f'{codes} give the horizontals', station)
     missing = next(set(x) - letters for x in reversed(SETS) if station[-1] in x)
     code = station.split('.')[-1]
-    return Rejected('lone horizontal', f'no {" and ".join(code[:-1] + x for x in sorted(missing))} beside {code}', station)
+    others = ' and '.join(code[:-1] + x for x in sorted(missing))
+    return Rejected('lone horizontal', f'no {others} beside {code}', station)
 
 # %% ../../nbs/data/09_archive.ipynb #94789a7a
 def _turned_pairs(groups, sensor, read, find, source, archive, row, settings):
@@ -753,6 +758,7 @@ def _turned_pairs(groups, sensor, read, find, source, archive, row, settings):
                 best = best or station
     return kept, rows
 
+# %% ../../nbs/data/09_archive.ipynb #13a10cbf
 def _turned_values(group, sensor, read, find, source, archive, settings):
     "As `component_values`, and the synthetic; the channels of `group` are recorded"
     (traces, broken), units, found = read, dict(zip(sensor.station, sensor.unit)), {}
@@ -783,7 +789,8 @@ def unrecorded_rows(
     "Synthetics of an event at stations without a record"
     try: source = read_source(event, name, tensor=False)
     except Rejected: return []                # `event_pairs` gives the reason
-    recorded, rows = {s.rpartition('.')[0] for s in near_records(archive.records, source.time, archive.recipe).sensor}, []
+    near, rows = near_records(archive.records, source.time, archive.recipe), []
+    recorded = {s.rpartition('.')[0] for s in near.sensor}
     for code, candidates in sorted((archive.synthetics or {}).items()):
         if code.count('.') > 1 or code in recorded or '.'.join(code.split('.')[::-1]) in recorded: continue
         own = synthetics_of_event(candidates, source, archive.times)

@@ -6,21 +6,21 @@
 __all__ = ['SYNTHETIC_TOP', 'COMPUTED_TOP', 'MIN_SNR', 'QUIET', 'LATE', 'REST', 'SHAPE', 'SCALE', 'POWERS', 'MOTIONS', 'DEAD',
            'find_synthetic', 'recorded_synthetic', 'synthetic_displacement', 'signal_to_noise', 'settle_unit',
            'unit_fault', 'ground_motion', 'motion_instrument', 'check_band', 'pair_values', 'pair_dataset', 'make_pair',
-           'rotated_signal_to_noise', 'component_values']
+           'rotated_signal_to_noise', 'component_values', 'make_pairs']
 
 # %% ../../nbs/data/07_preprocess.ipynb #c5190f07
 from functools import partial
 
 import numpy as np, xarray as xr
-from obspy import Trace, UTCDateTime
+from obspy import Stream, Trace, UTCDateTime
 from obspy.signal.invsim import cosine_sac_taper
 from scipy.fft import next_fast_len
 from scipy.signal import czt, detrend
 
 from .events import Rejected, Source, read_source
 from .instruments import (
-    GroundMotion, Instrument, displacement_response, find_channel, find_instrument, find_place, ground_unit, is_vertical,
-    radial_transverse, rotate_to_zrt)
+    GroundMotion, Instrument, displacement_response, find_channel, find_instrument, find_place, ground_unit,
+    is_vertical, radial_transverse, rotate_to_zrt)
 from .records import PAD, check_counts, check_finite, contiguous, window_of
 from ..pairs.schema import SCHEMA, STUDY, Recipe, build_pairs, path_geometry
 from ..pairs.signal import BAND, RISE, TAPER, band_limited
@@ -366,12 +366,13 @@ def rotated_signal_to_noise(
     def power(t): return (abs(matrix @ np.stack([spectrum(*c, t) for c in channels])*weight)**2).sum(axis=1)
     pieces = np.linspace(recipe.start, recipe.end-span, int(np.ceil(recipe.length/span)))
     noise = power(-span)
-    return np.where(noise > 0, np.sqrt(np.mean([power(t) for t in pieces], axis=0)/np.where(noise > 0, noise, 1)), np.nan)
+    signal = np.mean([power(t) for t in pieces], axis=0)
+    return np.where(noise > 0, np.sqrt(signal/np.where(noise > 0, noise, 1)), np.nan)
 
 # %% ../../nbs/data/07_preprocess.ipynb #6e4c70d6
 def component_values(
     records:dict,        # channel -> record, or its `Rejected`: two horizontals, or three channels of any direction
-    synthetic,           # function of Z, N, E, R or T: obspy Trace, displacement, m; None or `Rejected` if there is none
+    synthetic,           # function of Z, N, E, R or T: obspy Trace, displacement, m; None or `Rejected`: none
     event,               # obspy Event, or `Source`
     inventory,           # obspy Inventory, or a function of channel and `rate` (Hz) that returns an `Instrument`
     band=None, margin=None, min_snr:float=MIN_SNR, late:float=0., recipe:Recipe=STUDY, # as for `pair_values`
@@ -427,3 +428,21 @@ def _projected(traces, weights):
     new = traces[0].copy()
     new.data = sum(w*tr.data for w, tr in zip(weights, traces))
     return new
+
+# %% ../../nbs/data/07_preprocess.ipynb #a83cfffd
+def make_pairs(
+    record,              # obspy Stream of the channels of one sensor
+    synthetic,           # obspy Stream: displacement, m; Z, and N and E or R and T, by the last letter of the channel
+    event, inventory, origin:str='files', band=None, margin=None, min_snr:float=MIN_SNR, recipe:Recipe=STUDY,
+)->xr.Dataset:           # a pair for each component of the recipe
+    "Pairs of the components of a sensor, or `Rejected`; arguments as for `make_pair`"
+    channels, settings = {}, dict(band=band, margin=margin, min_snr=min_snr, recipe=recipe)
+    for tr in record: channels.setdefault(tr.id, Stream()).append(tr)
+    def of(part): return next((tr for tr in synthetic if tr.stats.channel[-1:] == part), None)
+    level = [s for s in channels if s[-1:] == 'Z' and 'Z' in recipe.components]
+    rows = [pair_values(channels[s], of('Z'), event, inventory, **settings)[0] for s in level]
+    turned = {s: x for s, x in sorted(channels.items()) if s[-1:] != 'Z'}
+    for x in component_values(turned, of, event, inventory, **settings).values() if turned else ():
+        if isinstance(x, Rejected): raise x
+        rows.append(x[0])
+    return pair_dataset(rows, origin, **settings)

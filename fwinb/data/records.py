@@ -499,7 +499,7 @@ def window_of(
     "The window of a pair with its margins"
     before, after = recipe.margin if margin is None else margin
     if not (before >= 0 and after > 0):
-        raise ValueError(f'margins are {before:g} s before and {after:g} s after the window: the taper needs room after it')
+        raise ValueError(f'margins of {before:g} s before and {after:g} s after the window: the taper needs room')
     return zero + recipe.start - before, zero + recipe.end + after
 
 # %% ../../nbs/data/06_records.ipynb #c62a785e

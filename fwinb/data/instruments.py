@@ -639,6 +639,7 @@ def radial_transverse(
     b = np.radians(back_azimuth)
     return np.array([[-np.sin(b), -np.cos(b)], [-np.cos(b), np.sin(b)]])
 
+# %% ../../nbs/data/02_instruments.ipynb #0b2ac020
 def rotate_to_zrt(
     codes,              # of the channels, such as 'BHN', 'BHE': two horizontals, or three of any direction
     azimuth, dip,       # (n,) degrees

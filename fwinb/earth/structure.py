@@ -543,7 +543,6 @@ def mode_basis(
     toroidal:bool=False, # Love and SH waves instead of Rayleigh, P and SV
 )->Basis:                # from the origin time to `PADDING` after the window, on the samples of the recipe
     "Everything in the mode sum that does not depend on the event"
-    if not isinstance(recipe, Recipe): recipe = STUDY._replace(npts=recipe)
     _check_samples(recipe)
     dt, start = recipe.dt, recipe.start % recipe.dt
     time = start + np.arange(round((recipe.end-start+PADDING)/dt))*dt

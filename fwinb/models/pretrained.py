@@ -137,9 +137,9 @@ def _numbers(x, n):
     kinds = isinstance(x, list) and len(x) == n and all(type(v) in (int, float) for v in x)
     return kinds and all(a <= b for a, b in zip(x, x[1:] or x))
 
+# %% ../../nbs/models/04_pretrained.ipynb #a229d25d
 def _check_card(card, path):
     "Refuse a card whose entries cannot be used"
-    limits = card['limits']
     def need(key, ok, value, what):
         if not ok: raise ValueError(f'{path}: {key!r} is {value!r:.60}, not {what}')
     need('npts', card['npts'] >= 2, card['npts'], 'a number of samples')
@@ -151,8 +151,7 @@ def _check_card(card, path):
     if features != list(wanted):
         strange = sorted(set(map(str, features)) ^ set(wanted)) or ['another order']
         raise ValueError(f'{path} was trained on other features: {", ".join(strange[:3])}{", ..."*(len(strange) > 3)}')
-    for name, ends in limits.items():
-        need(f'limits.{name}', name in pair_feature_names(recipe) and _numbers(ends, 2), ends, 'the range of a feature')
+    _check_limits(card, recipe, need)
     edges = card.get('thresholds', list(PAPER_THRESHOLDS))
     rising = _numbers(edges, 3) and 0 < edges[0] < edges[1] < edges[2] < np.inf
     need('thresholds', rising, edges, 'three rising numbers')
@@ -164,6 +163,17 @@ def _check_recipe(card, path):
     except (TypeError, ValueError, AttributeError) as e: raise ValueError(f"{path}: 'recipe' is none: {e}") from e
 
 # %% ../../nbs/models/04_pretrained.ipynb #9dde9b94
+def _check_limits(card, recipe, need):
+    "Refuse ranges that are none"
+    apart = card.get('component_limits', {})
+    known = isinstance(apart, dict) and set(apart) <= set(recipe.components)
+    need('component_limits', known, apart, 'a table by component')
+    for where, ranges in dict(limits=card['limits'], **{f'component_limits.{c}': v for c, v in apart.items()}).items():
+        need(where, isinstance(ranges, dict), ranges, 'a table of ranges')
+        for name, ends in ranges.items():
+            sound = name in pair_feature_names(recipe) and _numbers(ends, 2)
+            need(f'{where}.{name}', sound, ends, 'the range of a feature')
+
 def _check_calibration(c, need, path):
     "Refuse a calibration that cannot be used"
     for key in ('temperature', 'platt', 'accept_from', 'refuse_below'):
@@ -325,15 +335,21 @@ def _read_traces(pairs, model):
 # %% ../../nbs/models/04_pretrained.ipynb #c253fe25
 UNKNOWN = {'event_magnitude': 'magnitude not known'}    # what may be NaN, and the remark that says so
 
+def _ranges(table, card):
+    "Name and ends of each range of a card, and the rows (n,) that it is for"
+    for name, ends in card['limits'].items(): yield name, ends, np.ones(len(table), bool)
+    for c, ranges in card.get('component_limits', {}).items():
+        for name, ends in ranges.items(): yield name, ends, table.component.values == c
+
 def outside(
     table:pd.DataFrame, # of `describe`
     model:Model,
 )->np.ndarray:          # (n,) text: which value is beyond the range of the training data, or ''
     "Pairs outside the range of the training data"
     out = np.full(len(table), '', object)
-    for name, (low, high) in model.card['limits'].items():
+    for name, (low, high), rows in _ranges(table, model.card):
         x = table[name].values.astype(float)
-        inside = (x >= low - 1e-4) & (x <= high + 1e-4)                      # magnitudes come in single precision
+        inside = (x >= low - 1e-4) & (x <= high + 1e-4) | ~rows              # magnitudes come in single precision
         if name in UNKNOWN: inside |= np.isnan(x)
         for i in np.flatnonzero(~inside & (out == '')): out[i] = f'{name} {x[i]:.6g} is outside of {low:g} to {high:g}'
     return out

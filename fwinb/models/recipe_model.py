@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np, torch
 
 from ..earth.simulate import FAR, NEAR, simulate_pairs
+from ..earth.structure import far_limit
 from ..labels.misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds, regrade
 from ..labels.truth import recall_at_precision
 from .metrics import (
@@ -41,7 +42,8 @@ def plan_stores(
     "Stores to simulate: parts of the training pairs, calibration, test; no two share a seed"
     parts = -(-pairs//PART)
     sizes = {f'train_{k}': pairs//parts + (k < pairs % parts) for k in range(parts)}
-    sizes |= dict(calibrate=max(200, pairs//4), test=max(200, pairs//4))
+    others = max(200*components, pairs//4)
+    sizes |= dict(calibrate=others, test=others)
     def worlds(n): return int(np.clip(round(n/EARTH_PAIRS/components), 2, 127))
     return {k: (n, 1000*seed + 101 + i, earths or worlds(n)) for i, (k, n) in enumerate(sizes.items())}
 
@@ -80,8 +82,7 @@ def make_store(
     "Simulate a store that is not there yet and, but for the test, the input of the training from it"
     path, recipe, n, seed, earths = task
     start, data = time.monotonic(), path.with_suffix('.npz')
-    own = {} if recipe._replace(name=STUDY.name) == STUDY else dict(recipe=recipe)
-    if not path.exists(): simulate_pairs(n, seed, earths=earths, path=path, progress=False, **own)
+    if not path.exists(): simulate_pairs(n, seed, earths=earths, path=path, progress=False, recipe=recipe)
     if path.stem != 'test' and not data.exists():
         save_data(selector_data(open_pairs(path, dask=False), input_samples(recipe), share=.5, seed=seed), data)
     return time.monotonic() - start
@@ -206,12 +207,13 @@ def open_work(
     "The working folder of a training, new or that of the same training"
     out, work = Path(out), Path(out)/'work'
     kept = work/'settings.json'
-    if kept.is_file():
+    if kept.is_file() and any(work.glob('*.zarr')):
         known = json.loads(kept.read_text(encoding='utf-8'))
         other = [f'{k} is {v}, was {known.get(k)}' for k, v in settings.items() if known.get(k) != v]
         if other: raise ValueError(f'{work} is of another training: {"; ".join(other)}; remove it, or name another one')
         return work
-    if out.is_dir() and (found := sorted(p.name for p in out.iterdir() if not p.name.startswith('.'))):
+    found = sorted(p.name for p in out.iterdir() if p.name[0] != '.') if out.is_dir() else []
+    if found and not kept.is_file():
         raise ValueError(f'{out} holds something else ({", ".join(found[:3])}): name a new folder')
     with atomic_path(kept) as tmp: tmp.write_text(json.dumps(settings, indent=1), encoding='utf-8')
     return work
@@ -235,9 +237,11 @@ def recipe_card(
         f'periods of {a:g} to {b:g} s, synthetics of PREM or of a model as near to the truth',
         f'a precision holds for pairs with as many usable ones as in the calibration ({share:.0%}); fewer usable pairs '
         'mean a lower precision at the same limit']
+    far = {c: far_limit(recipe, c) for c in recipe.components}
     card = dict(
         architecture='SelectorNet', arguments=net.arguments, npts=input_samples(recipe), **recipe_attrs(recipe),
         features=list(model_features(recipe)), target=TARGET, limits=LIMITS, caveats=caveats,
+        component_limits={c: dict(distance_deg=(NEAR, d)) for c, d in far.items() if d < FAR},
         seeds=', '.join(f'{v[1]} ({k})' for k, v in plan.items()), fwinb_version=version('fwinb'),
         Earths=f'{sum(v[2] for v in parts)}, {plan["calibrate"][2]}, {plan["test"][2]}', epochs=len(history),
         history=history.drop(columns='seconds').round(4).to_dict('list'))

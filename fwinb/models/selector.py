@@ -38,14 +38,15 @@ def subnetworks(
     "Divide events into subnetworks that share no terms"
     rng, label = np.random.default_rng(seed), table.earth.values.astype(int).copy()
     station, event = (table[k].values.astype(object) for k in ('station', 'event'))
-    places, following = np.unique(station.astype(str)), label.max() + 1
+    place = np.array([s[:-1] for s in station.astype(str)])          # all components of a station stay together
+    places, following = np.unique(place), label.max() + 1
     for earth in np.unique(table.earth.values):
         events = rng.permutation(table.event.values[table.earth.values == earth].astype(str))
         events = list(dict.fromkeys(events))[:round(share*len(set(events)))]
         while events:
             size, part = int(rng.choice(sizes)), rng.choice(stations)
             inside = table.event.isin(events[:size]).values
-            chosen = np.isin(station.astype(str), places[rng.random(len(places)) < part])
+            chosen = np.isin(place, places[rng.random(len(places)) < part])
             for rows in (inside & chosen, inside & ~chosen):
                 label[rows] = following
                 for names in (station, event): names[rows] = [f'{name} of {following}' for name in names[rows]]

@@ -563,6 +563,7 @@ def recorded_places(
     places = {}
     for station, unit in dict(zip(near.station, near.unit)).items():
         code = station_code(station)
+        if code in places: continue
         try: sensor = sensor_of(station, archive, zero, unit=unit)
         except Rejected as e:                # `pair_values` gives the reason, unless the record's rate settles it
             if e.reason != 'metadata': continue

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['GCMT', 'MONTHS', 'DEPTHS', 'EVENTS', 'NETWORKS', 'LEDGER', 'KEPT', 'AGAIN', 'NO_EPOCH', 'WORDS', 'FULL', 'gcmt_files',
-           'get_events', 'nearest_zone', 'spread_order', 'choose_events', 'DownloadRequest', 'trace_name', 'as_ledger',
-           'read_ledger', 'read_ledgers', 'lost_ledger', 'is_done', 'is_whole', 'channel_facts', 'response_word',
-           'adopt_stationxml', 'examine', 'Errand', 'settle_metadata', 'settle_trace', 'response_of', 'event_row',
-           'check_written', 'quiet', 'download_event', 'question', 'download', 'event_homes', 'plot_archive',
-           'archive_places']
+           'get_events', 'nearest_zone', 'spread_order', 'choose_events', 'DownloadRequest', 'request_for',
+           'trace_name', 'as_ledger', 'read_ledger', 'read_ledgers', 'lost_ledger', 'is_done', 'is_whole',
+           'channel_facts', 'response_word', 'adopt_stationxml', 'examine', 'Errand', 'settle_metadata', 'settle_trace',
+           'response_of', 'event_row', 'check_written', 'quiet', 'download_event', 'question', 'download',
+           'event_homes', 'plot_archive', 'archive_places']
 
 # %% ../../nbs/data/05_download.ipynb #f6bf5a46
 import errno, hashlib, json, logging, os, re, shutil, tempfile, time, warnings
@@ -29,7 +29,7 @@ from .fdsn import Gate, address, connect, fetch, line_key
 from .files import kind_of_file, one_line, read_events, read_records, read_stations
 from .instruments import as_place, response_fault
 from ..pairs.plot import draw_coast
-from ..pairs.schema import path_geometry
+from ..pairs.schema import STUDY, Recipe, path_geometry
 from ..pairs.store import atomic_path, locked, share_path, walk_files
 
 # %% ../../nbs/data/05_download.ipynb #3555f722
@@ -178,6 +178,16 @@ class DownloadRequest(NamedTuple):
     after:float = 2400.              # s after it
     stations:str = '*'               # codes with * and ?, separated by commas
 
+def request_for(
+    recipe:Recipe=STUDY,
+    **more       # other fields of `DownloadRequest`
+)->DownloadRequest:
+    "The request for the components of a recipe, from ten minutes before the origin to ten after the window"
+    channels = ('LH?', 'BH?') if set(recipe.components) - {'Z'} else DownloadRequest().channels
+    times = dict(before=max(600., recipe.margin[0] - recipe.start), after=recipe.end + max(600., recipe.margin[1]))
+    return DownloadRequest()._replace(**dict(channels=channels, **times) | more)
+
+# %% ../../nbs/data/05_download.ipynb #93adae61
 def trace_name(
     codes,        # network, station, location, channel
     start, end,   # UTCDateTime

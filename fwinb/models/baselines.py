@@ -21,8 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 from sklearn.svm import SVC
 
-from ..features.network_terms import TERMS, network_term_table, with_times
-from ..features.pair import PAIR_FEATURES, pair_features
+from ..features.network_terms import network_term_table, term_names, with_times
+from ..features.pair import PAIR_FEATURES, pair_feature_names, pair_features
 from ..labels.misfit import calibrate_thresholds, grade
 from ..labels.truth import baseline_table, correlation_rule, obspy_misfit
 from .inference import predict_proba
@@ -31,14 +31,15 @@ from .metrics import (
 from .resnet import build_model, network_input
 from .train import fit, index_loaders, make_learner, seed_everything
 from ..pairs.bootstrap import bootstrap_events
+from ..pairs.schema import recipe_of
 
 # %% ../../nbs/models/06_baselines.ipynb #5593b014
 def pair_tables(
     pairs,          # Dataset of pairs; may be lazy
-)->pd.DataFrame:    # a row per pair: the columns of `pair_features` and `TERMS`
+)->pd.DataFrame:    # a row per pair: the columns of `pair_features` and `term_names`
     "Features and event and station terms of every pair"
     table = with_times(pair_features(pairs), pairs)
-    return table.join(network_term_table(table))
+    return table.join(network_term_table(table, recipe=recipe_of(pairs)))
 
 # %% ../../nbs/models/06_baselines.ipynb #7a4882cb
 def baseline_matrix(
@@ -280,18 +281,24 @@ class Baseline(NamedTuple):
     needs:str        # 'nothing', 'features', 'event and station terms' or 'traces'
     fit:Callable     # from a `Task` to (n_test,)
 
+def _features(recipe): return pair_feature_names(recipe)
+def _all(recipe): return *pair_feature_names(recipe), *term_names(recipe)
+def _three(recipe): return THREE
+
 def _trees(f, columns):
-    "A baseline on columns of the tables that handles NaN"
+    "A baseline on columns of the tables, a function of the recipe, that handles NaN"
     def run(t):
-        x, x_test = baseline_matrix(t.table, columns), baseline_matrix(t.test_table, columns)
+        names = columns(recipe_of(t.train))
+        x, x_test = baseline_matrix(t.table, names), baseline_matrix(t.test_table, names)
         return f(x, t.train.usable.values, x_test, t.seed)
     return run
 
 def _numbers(f, columns, **keys):
-    "A baseline on columns of the tables that needs numbers"
+    "A baseline on columns of the tables, a function of the recipe, that needs numbers"
     def run(t):
-        x, middle = clean_features(t.table, columns)
-        x_test, _ = clean_features(t.test_table, columns, middle)
+        names = columns(recipe_of(t.train))
+        x, middle = clean_features(t.table, names)
+        x_test, _ = clean_features(t.test_table, names, middle)
         return f(x, t.train.usable.values, x_test, t.seed, **{k: getattr(t, v) for k, v in keys.items()})
     return run
 
@@ -332,20 +339,20 @@ def _minirocket(t):
 
 # %% ../../nbs/models/06_baselines.ipynb #59dfcb55
 THREE = ('correlation', 'lag', 'dlnA')
-_ALL, _FEATURES, _TERMS = (*PAIR_FEATURES, *TERMS), 'features', 'event and station terms'
+_FEATURES, _TERMS = 'features', 'event and station terms'
 BASELINES = {
     'misfit': Baseline('score', 'nothing', lambda t: -t.test_table.misfit.values),
     'correlation at lag 0': Baseline('score', 'nothing', lambda t: t.test_table.zero_lag_correlation.values),
     'obspy EM + PM': Baseline('score', 'nothing', _obspy),
     'correlation and lag': Baseline('rule', 'nothing', _rule(amplitude=np.inf)),
     'correlation rule': Baseline('rule', 'nothing', _rule()),
-    'boosted trees on three numbers': Baseline('probability', _FEATURES, _trees(fit_boosting, THREE)),
-    'logistic regression': Baseline('probability', _FEATURES, _numbers(fit_logistic, PAIR_FEATURES)),
-    'support vectors': Baseline('score', _FEATURES, _numbers(fit_svm, PAIR_FEATURES, max_samples='max_samples')),
-    'random forest': Baseline('probability', _FEATURES, _trees(fit_forest, PAIR_FEATURES)),
-    'boosted trees': Baseline('probability', _FEATURES, _trees(fit_boosting, PAIR_FEATURES)),
-    'random forest with terms': Baseline('probability', _TERMS, _trees(fit_forest, _ALL)),
-    'boosted trees with terms': Baseline('probability', _TERMS, _trees(fit_boosting, _ALL)),
+    'boosted trees on three numbers': Baseline('probability', _FEATURES, _trees(fit_boosting, _three)),
+    'logistic regression': Baseline('probability', _FEATURES, _numbers(fit_logistic, _features)),
+    'support vectors': Baseline('score', _FEATURES, _numbers(fit_svm, _features, max_samples='max_samples')),
+    'random forest': Baseline('probability', _FEATURES, _trees(fit_forest, _features)),
+    'boosted trees': Baseline('probability', _FEATURES, _trees(fit_boosting, _features)),
+    'random forest with terms': Baseline('probability', _TERMS, _trees(fit_forest, _all)),
+    'boosted trees with terms': Baseline('probability', _TERMS, _trees(fit_boosting, _all)),
     'MiniRocket': Baseline('probability', 'traces', _minirocket),
     'FCN': Baseline('probability', 'traces', _network('FCN')),
     'InceptionTime': Baseline('probability', 'traces', _network('InceptionTime')),

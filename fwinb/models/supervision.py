@@ -54,7 +54,7 @@ def same_misfit(
             raise ValueError(f'training and test pairs measure the misfit in two ways: {other}')
         return pairs
     if not want: raise ValueError('the training pairs do not say how their misfit was measured')
-    grid = misfit_grid(pairs.sizes['time'], recipe_of(pairs).dt, want['misfit_transform'])
+    grid = misfit_grid(pairs.sizes['time'], (recipe := recipe_of(pairs)).dt, want['misfit_transform'], recipe)
     axes = dict(times=want['misfit_times_s'], freqs=want['misfit_frequencies_hz'])
     grid = grid._replace(**{k: np.array(x) for k, x in axes.items() if x})                # Morlet keeps no times
     names = dict(s='window_s', phase_unit='phase_unit_rad', max_lag='max_lag_s', weights='weights',

@@ -9,8 +9,8 @@ from obspy.geodetics import gps2dist_azimuth
 from small_world import CMT, counts, paz
 from fwinb.data.archive import index_archive, own_synthetics, preprocess_folder
 from fwinb.data.events import Rejected, read_source
-from fwinb.data.files import read_records
-from fwinb.data.instruments import channel_axes, radial_transverse
+from fwinb.data.files import read_records, read_stations
+from fwinb.data.instruments import channel_axes, find_channel, radial_transverse
 from fwinb.data.preprocess import component_values, make_pair
 from fwinb.data.records import window_of
 from fwinb.pairs.recipes import load_recipe
@@ -186,6 +186,18 @@ def test_noise():
     out = rotated(NORTH_EAST, change=noisy)
     assert isinstance(out['XX.AAA..BHT'], Rejected) and out['XX.AAA..BHT'].reason in ('snr', 'unit')
     assert not isinstance(out['XX.AAA..BHR'], Rejected) and out['XX.AAA..BHR'][0]['snr'] > 3
+
+def test_pole_zero_files(tmp_path):
+    "Azimuth and dip of SAC's pole-zero files; without them 1 and 2 have none"
+    text = """* NETWORK : XX\n* STATION : AAA\n* LOCATION :\n* CHANNEL : BH1\n* START : 2010-01-01T00:00:00\n* LATITUDE : 35.0
+* LONGITUDE : 20.0\n* ELEVATION : 10.0\n* DEPTH : 0.0\n* DIP : 90.0\n* AZIMUTH : 33.0\n* INPUT UNIT : M\n* OUTPUT UNIT : COUNTS
+ZEROS 3\nPOLES 2\n-0.037 0.037\n-0.037 -0.037\nCONSTANT 6e8\n"""
+    path = tmp_path/'SAC_PZs_XX_AAA_BH1'
+    path.write_text(text)
+    sensor = find_channel(read_stations(path), 'XX.AAA..BH1', T0, T0+1)
+    assert (sensor.azimuth, sensor.dip) == (33., 0.)
+    path.write_text(text.replace('* AZIMUTH : 33.0\n', ''))
+    with pytest.raises(Rejected, match='azimuth of BH1'): find_channel(read_stations(path), 'XX.AAA..BH1', T0, T0+1)
 
 def test_epochs_that_turn():
     "A sensor was turned, and the metadata do not say when: two epochs are valid"

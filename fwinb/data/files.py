@@ -366,10 +366,12 @@ def _pz_channel(facts, block, path):
     dip = number('DIP (SEED)', None)
     angle = number('DIP', None)                               # from the vertical; of SEED if it is negative
     if dip is None and angle is not None: dip = angle - 90*(angle >= 0)
+    azimuth = number('AZIMUTH', np.nan) % 360
     start, end = (UTCDateTime(t) if (t := facts.get(k, '').strip()) else None for k in ('START', 'END'))
     channel = Channel(
         codes[3], codes[2].strip('-_'), number('LATITUDE', 0.), longitude, number('ELEVATION', 123456.),
-        number('DEPTH', 123456.), dip=dip, sample_rate=number('SAMPLE RATE', None), start_date=start, end_date=end,
+        number('DEPTH', 123456.), dip=dip, azimuth=azimuth if np.isfinite(azimuth) else None,
+        sample_rate=number('SAMPLE RATE', None), start_date=start, end_date=end,
         response=_pz_response(zeros, poles, constant, facts, number))
     return codes[:2], channel, facts.get('DESCRIPTION') or 'unknown'
 

@@ -15,7 +15,7 @@ import numpy as np, xarray as xr
 from obspy import Stream, Trace, UTCDateTime
 from obspy.signal.invsim import cosine_sac_taper
 from scipy.fft import next_fast_len
-from scipy.signal import czt, detrend
+from scipy.signal import CZT, detrend
 
 from .events import Rejected, Source, read_source
 from .instruments import (
@@ -357,13 +357,16 @@ def rotated_signal_to_noise(
     span = min(-max(start for _, _, start, _ in channels), QUIET[1], recipe.length)
     if span < QUIET[0]*recipe.scale: return np.full(len(matrix), np.nan)
     f = np.arange(band[0], band[3], 1/(span+1000))[1:]
-    weight = cosine_sac_taper(f, band)*f**2
-    def spectrum(x, dt, start, response, t):
-        i, n = max(0, int(round((t-start)/dt))), int(span/dt)
-        y, step = detrend(np.asarray(x[i:i+n], float))*np.hanning(n), 2j*np.pi*dt
-        u = czt(y, len(f), np.exp(-step*(f[1]-f[0])), np.exp(step*f[0]))
-        return dt*u*np.exp(-2j*np.pi*f*(start + i*dt))/response(f)
-    def power(t): return (abs(matrix @ np.stack([spectrum(*c, t) for c in channels])*weight)**2).sum(axis=1)
+    weight, ready = cosine_sac_taper(f, band)*f**2, []
+    for x, dt, start, response in channels:
+        step, n = 2j*np.pi*dt, int(span/dt)
+        transform = CZT(n, len(f), np.exp(-step*(f[1]-f[0])), np.exp(step*f[0]))
+        ready.append((x, dt, start, n, np.hanning(n), transform, dt*weight/response(f)))
+    def spectrum(x, dt, start, n, taper, transform, scale, t):
+        i = max(0, int(round((t-start)/dt)))
+        y = detrend(np.asarray(x[i:i+n], float))*taper
+        return transform(y)*np.exp(-2j*np.pi*f*(start + i*dt))*scale
+    def power(t): return (abs(matrix @ np.stack([spectrum(*c, t) for c in ready]))**2).sum(axis=1)
     pieces = np.linspace(recipe.start, recipe.end-span, int(np.ceil(recipe.length/span)))
     noise = power(-span)
     signal = np.mean([power(t) for t in pieces], axis=0)

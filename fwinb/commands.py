@@ -208,6 +208,8 @@ def report_main(
     p.add_argument('--out', required=True, help='folder of the run, such as runs/quick')
     p.add_argument('--data', help='folder of records with StationXML and QuakeML (and synthetics in synt), '
                                   'for the presets that read one; default: the sample')
+    p.add_argument('--recipe', help="components, window and band for the stages that have a choice: 'surface', "
+                                    "'middle', 'short', or a YAML file; default: as in the preset")
     p.add_argument('--from', dest='start', metavar='STAGE',
                    help='run this stage and all that follow even if they are fresh')
     a = p.parse_args(args)
@@ -215,7 +217,7 @@ def report_main(
     except ImportError as e: return _failed('fwinb-report', f"{e}: a report needs pip install 'fwinb[notebooks]'", 2)
     import yaml
     def say(line): print(line, flush=True)
-    try: path = run_report(a.preset, a.out, a.data, a.start, say)
+    try: path = run_report(a.preset, a.out, a.data, a.start, say, a.recipe)
     except (ValueError, FileNotFoundError, yaml.YAMLError) as e: return _failed('fwinb-report', e, 2)
     except StageFailed as e:
         return _failed('fwinb-report', f'{e}\n  after the cause is mended, the same command goes on from there', 1)

@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import yaml
 
+from .pairs.recipes import load_recipe
 from .pairs.store import atomic_path, locked, share_path, walk_files
 
 # %% ../nbs/commands/01_report.ipynb #eb198822
@@ -76,12 +77,14 @@ def load_preset(
     preset:str,  # name of a preset that ships, such as 'quick', or a YAML file
     out,         # folder of the run
     data=None,   # folder of raw data; None: the sample that ships with fwinb
+    recipe=None, # components, window and band for the stages that have a choice; None: as in the preset
 )->list:         # of `Stage`
     "Read a preset and resolve every stage's parameters and outputs; nothing is run"
     path, spec = read_preset(preset)
     _check_data(spec, path, data)
     words = _words(out, data)
     stages = [_stage(s, path, words) for s in spec['stages']]
+    _choose_recipe(stages, spec, path, recipe)
     if not stages: raise ValueError(f'{path} has an empty list of stages')
     names = [s.name for s in stages]
     if len(set(names)) < len(names): raise ValueError(f'{path}: a stage name occurs twice in {names}')
@@ -95,9 +98,9 @@ def read_preset(
     spec = yaml.safe_load(path.read_text(encoding='utf-8'))
     if not isinstance(spec, dict) or not isinstance(spec.get('stages'), list):
         raise ValueError(f'{path} has no list of `stages`')
-    if strange := set(spec) - {'stages', 'title', 'sections', 'data'}:
+    if strange := set(spec) - {'stages', 'title', 'sections', 'data', 'recipe'}:
         raise ValueError(f'{path}: {", ".join(sorted(map(str, strange)))} means nothing; '
-                         'a preset has stages, title, sections, data')
+                         'a preset has stages, title, sections, data, recipe')
     return path, spec
 
 # %% ../nbs/commands/01_report.ipynb #ba4b0cc1
@@ -109,6 +112,17 @@ def _check_data(spec, path, data):
                          'for records of your own: fwinb-report data --data FOLDER')
     if data is None and spec.get('data') == 'required':
         raise ValueError(f'{path.name} needs your records: --data FOLDER')
+
+def _choose_recipe(stages, spec, path, recipe):
+    "Give the recipe to every stage with that parameter, unless the stage names its own"
+    chosen = spec.get('recipe') if recipe is None else recipe
+    if chosen is None: return
+    if Path(str(chosen)).is_file(): chosen = str(Path(chosen).resolve())     # stages run in their own folders
+    load_recipe(chosen)                                                      # an impossible one is refused at once
+    own = {s['name'] for s in spec['stages'] if 'recipe' in (s.get('parameters') or {})}
+    takers = [s for s in stages if 'recipe' in s.parameters and s.name not in own]
+    if not takers: raise ValueError(f'no stage of {path.name} takes a recipe, so {chosen} would be ignored')
+    for stage in takers: stage.parameters['recipe'] = chosen
 
 # %% ../nbs/commands/01_report.ipynb #b3747105
 def preset_path(
@@ -493,9 +507,10 @@ def run_report(
     data=None,        # folder of raw data; None: the sample that ships with fwinb
     start:str=None,   # run this stage and all that follow even if they are fresh
     say=print,        # called with a line per stage
+    recipe=None,      # components, window and band, as for `load_recipe`; None: as in the preset
 )->Path:              # report.html
     "Run the stages of a preset, skip the fresh ones, and write the report"
-    out, stages = Path(out), load_preset(preset, out, data)
+    out, stages = Path(out), load_preset(preset, out, data, recipe)
     names = [s.name for s in stages]
     if start and start not in names: raise ValueError(f'there is no stage {start!r}; the preset has {names}')
     with locked(out, 'fwinb-report'):

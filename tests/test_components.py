@@ -371,6 +371,17 @@ def test_real_2009():
     lost = ledger[ledger.reason == 'no synthetic']
     assert len(lost) == 12 and lost.detail.str.startswith('component N: no file is of this station').all()
 
+def test_real_computed(tmp_path):
+    "PREM's R and T have the sign of the real ones, by channels N and E and by channels 1 and 2"
+    toroidal, path, recipe = pytest.importorskip('fwinb.earth.toroidal'), real('real_2009'), load_recipe('surface')
+    top = only(path, ('obsd', 'quakeml', 'stationxml'), tmp_path)
+    def compute(event, places): return toroidal.prem_components(event, places, recipe)
+    pairs, ledger = preprocess_folder(top, recipe=recipe, compute=compute)
+    cc = correlations(pairs)
+    assert cc['II.AAK.00.BHZ'] > .8 and cc['II.AAK.00.BHR'] > .7 and cc['II.AAK.00.BHT'] > .5 and cc['IU.ADK.00.BHR'] > .3
+    detail = ledger.set_index('station').detail
+    assert 'from BHN 4.8, BHE 95.5 degrees' in detail['II.AAK.00.BHT'] and 'from BH1' in detail['IU.ADK.00.BHR']
+
 def test_real_south_america():
     "Displacement in SAC files without metadata or catalogue, nineteen stations"
     path = real('real_south_america/event2')

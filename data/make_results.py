@@ -22,7 +22,7 @@ from fwinb.earth.structure import branch_seismograms, exact_sum, mode_basis, pat
 from fwinb.labels.definitions import GABOR, definition_table, measure_definitions, readings
 from fwinb.labels.misfit import PAPER_THRESHOLDS, calibrate_thresholds, grade
 from fwinb.labels.truth import agreement, baseline_table, correlation_rule, with_grades
-from fwinb.pairs.schema import path_geometry
+from fwinb.pairs.schema import STUDY, path_geometry
 from fwinb.pairs.store import atomic_path, open_pairs, share_path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -63,8 +63,8 @@ def path_correlation(paths=300, seed=0, depth=60.):
     kept = np.flatnonzero((d > 15) & (d < 160))[:paths]
     way, d, az = [x[kept] for x in (lat[0], lon[0], lat[1], lon[1])], d[kept], az[kept]
     p, e, v = (path_average(m, *way) for m in (earth.slowness, earth.shift, earth.dlnvs))
-    approx = perturb(basis, branch_seismograms(basis, depth, TENSOR*1e19, d, az), d, p, e)[:,:1024]
-    exact = exact_sum(basis, depth, TENSOR*1e19, d, az, p, v)[:,:1024]
+    approx = perturb(basis, branch_seismograms(basis, depth, TENSOR*1e19, d, az), d, p, e)[:,:STUDY.npts]
+    exact = exact_sum(basis, depth, TENSOR*1e19, d, az, p, v)[:,:STUDY.npts]
     return pd.DataFrame(dict(distance_deg=d.round(1), correlation=[np.corrcoef(a, b)[0,1] for a, b in zip(approx, exact)]))
 
 def study_pairs():

@@ -9,13 +9,13 @@ from fwinb.data.events import Rejected
 from fwinb.data.files import read_records
 from fwinb.data.records import (
     ASTRAY, PAD, STAMPS, check_counts, check_finite, contiguous, fill_run, find_fills, read_stamped, record_stamps, window_of)
-from fwinb.pairs.schema import RECORD_LENGTH, sample_times
+from fwinb.pairs.schema import STUDY, sample_times
 from fwinb.pairs.signal import RISE, band_limited
 from small_world import ONE, T0, counts, motion, table_of, world
 
 DAY = UTCDateTime(2018, 3, 4)
 ZERO = T0 - DAY                                # s of the day
-AROUND = T0 - PAD, T0 + RECORD_LENGTH + PAD
+AROUND = T0 - PAD, T0 + STUDY.length + PAD
 HEAD = dict(network='XX', station='AAA', channel='LHZ')
 
 def signal(t):
@@ -36,7 +36,7 @@ def mseed(path, st, **how):
 def time_error(tr, true, x=None, whole=False):
     "Largest error of the times of a trace within the window, s, or of all of it; its samples are found by their values"
     t = tr.times() + (tr.stats.starttime - DAY)
-    first, last = np.flatnonzero(whole | (t > ZERO) & (t < ZERO+RECORD_LENGTH))[[0, -1]]
+    first, last = np.flatnonzero(whole | (t > ZERO) & (t < ZERO+STUDY.length))[[0, -1]]
     x, y = signal(true) if x is None else x, tr.data[first:last+1]
     found = [k for k in np.flatnonzero(x[:len(x)-len(y)] == y[0]) if np.array_equal(x[k:k+len(y)], y)]
     assert len(found) == 1

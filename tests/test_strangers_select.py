@@ -11,7 +11,7 @@ from fwinb.data.archive import as_ledger
 from fwinb.data.events import REASONS
 from fwinb.labels.misfit import PAPER_THRESHOLDS
 from fwinb.models.pretrained import load_model
-from fwinb.pairs.schema import RECORD_LENGTH
+from fwinb.pairs.schema import STUDY
 from fwinb.pairs.store import locked_file, open_pairs, save_pairs
 from fwinb.pairs.table import COLUMNS, PAGE
 from fwinb.select import Plan, checkpoint_folder, run_plan, select, station_lines
@@ -372,7 +372,7 @@ def test_scope_in_help():
     "The first paragraph of the help says what the model knows"
     text = ' '.join(select_parser().description.split())
     low, high = load_model('usable').card['limits']['distance_deg']
-    assert all(w in text for w in ('vertical', f'{RECORD_LENGTH/60:.0f} minutes', f'{low:.0f} to {high:.0f} degrees', 'above 50 s'))
+    assert all(w in text for w in ('vertical', f'{STUDY.length/60:.0f} minutes', f'{low:.0f} to {high:.0f} degrees', 'above 50 s'))
     assert 'on average' in ' '.join(select_parser().format_help().split())
 
 # inputs

@@ -412,7 +412,7 @@ def test_stations_and_units_go_to_the_index(few, tmp_path, monkeypatch):
     "Named files of coordinates and the unit of the records reach the archive"
     asked = []
     class Enough(ValueError): pass
-    def index(obs, syn, events, inventory, skip, stations, units):
+    def index(obs, syn, events, inventory, skip, stations, units, recipe):
         asked.append((stations, units))
         raise Enough('enough')
     monkeypatch.setattr(engine, 'index_archive', index)
@@ -638,7 +638,8 @@ CASES = {  # reason -> (change of a sound folder, words in `detail`)
     'bad synthetic': (synthetic(zeros), 'never changes'),
     'snr': (data(lambda x: np.random.default_rng(0).normal(size=len(x))*1e5 + x), 'less than'),
 }
-OTHERS = {'no record': 'of a synthetic without a record: rows of preprocess_folder only', 'error': 'see test_error_of_an_event'}
+OTHERS = {'no record': 'of a synthetic without a record: rows of preprocess_folder only', 'error': 'see test_error_of_an_event',
+          'lone horizontal': 'see test_components.py', 'other component': 'see test_components.py'}
 
 def test_every_reason_has_a_case(): assert set(CASES) | set(OTHERS) == set(REASONS) and not set(CASES) & set(OTHERS)
 

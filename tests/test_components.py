@@ -248,6 +248,40 @@ def test_codes(tmp_path, codes, expected):
     for s, d in zip(ledger.station, ledger.detail):
         if s.endswith('BHN') and expected.get('BHN') == 'lone horizontal': assert d == 'no BHE beside BHN'
 
+@pytest.mark.parametrize('form', ['text', 'one file', 'R and T', 'asdf'])
+def test_formats_of_synthetics(tmp_path, form):
+    "SPECFEM's text, one miniSEED file or one ASDF file of all components, and R and T give the same pairs"
+    top = folder(tmp_path/'a')
+    read, _ = preprocess_folder(top, recipe=RECIPE)
+    for p in (top/'synt').iterdir(): p.unlink()
+    traces = Stream([synthetic(c, 'ZNERT') for c in ('ZRT' if form == 'R and T' else 'ZNE')])
+    if form == 'text':
+        for tr in traces: np.savetxt(top/f'synt/XX.AAA.{tr.stats.channel}.sem.ascii', np.c_[tr.times()-5., tr.data])
+    elif form == 'one file': traces.write(str(top/'synt/all.mseed'), 'MSEED', encoding='FLOAT64')
+    elif form == 'R and T':
+        for tr in traces: tr.write(str(top/f'synt/{tr.stats.channel}.sac'), 'SAC')
+    else:
+        pyasdf = pytest.importorskip('pyasdf')
+        with pyasdf.ASDFDataSet(str(top/'synt/all.h5'), mpi=False) as ds: ds.add_waveforms(traces, tag='synthetic')
+    pairs, ledger = preprocess_folder(top, recipe=RECIPE)
+    assert reasons(ledger) == dict.fromkeys(('BHZ', 'BHR', 'BHT'), 'ok') and close(pairs.waveform.values, read.waveform.values, 1e-5)
+
+def test_text_as_records(tmp_path):
+    "A checkerboard test: SPECFEM's text files of three components as records, placed by STATIONS"
+    for d in ('obs', 'syn'):
+        (tmp_path/d).mkdir()
+        for c in 'ZNE':
+            tr = synthetic(c, 'ZNE')
+            np.savetxt(tmp_path/f'{d}/XX.AAA.MX{c}.semd', np.c_[tr.times()-5., tr.data])
+    (tmp_path/'obs/CMTSOLUTION').write_text(CMT)
+    (tmp_path/'obs/STATIONS').write_text('AAA XX 35.0 20.0 0.0 0.0\n')
+    pairs, ledger = preprocess_folder(tmp_path/'obs', tmp_path/'syn', recipe=RECIPE)
+    assert reasons(ledger) == dict.fromkeys(('MXZ', 'MXR', 'MXT'), 'ok')
+    for k, part in enumerate('ZRT'):
+        obs, syn = pairs.waveform.values[k]
+        assert close(obs, syn, 1e-5) and np.corrcoef(obs, ground(RECIPE.times)[k])[0, 1] > .97
+    assert 'azimuth of MXE: not stated, 90 by its code' in ledger.detail.iloc[1]
+
 def test_computed(tmp_path):
     "Synthetics that are computed come by component"
     def compute(event, places): return {code: {c: synthetic(c) for c in 'ZRT'} for code in places}

@@ -93,6 +93,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fwinb.data.convert._Service.seismograms': ( 'data/convert.html#_service.seismograms',
                                                                                  'fwinb/data/convert.py'),
                                     'fwinb.data.convert._add_refused': ('data/convert.html#_add_refused', 'fwinb/data/convert.py'),
+                                    'fwinb.data.convert._as_trace': ('data/convert.html#_as_trace', 'fwinb/data/convert.py'),
                                     'fwinb.data.convert._catalogue': ('data/convert.html#_catalogue', 'fwinb/data/convert.py'),
                                     'fwinb.data.convert._export_event': ('data/convert.html#_export_event', 'fwinb/data/convert.py'),
                                     'fwinb.data.convert._fetch': ('data/convert.html#_fetch', 'fwinb/data/convert.py'),

@@ -7,6 +7,7 @@ from obspy.core.event import Event, EventDescription, FocalMechanism, MomentTens
 
 from fwinb.data import convert
 from fwinb.data.events import Rejected, centroid, half_duration, read_source
+from fwinb.data.synthetics import index_synthetics
 from fwinb.data.convert import (
     export_asdf, fetch_syngine, hypocentre, import_obspydmt, known_stations, station_places, take_stations,
     write_specfem)
@@ -273,7 +274,7 @@ class Syngine:
         self.asked.append(p)
         if p['stationcode'] == 'KIP': raise ValueError('not this station')
         number = lambda key: float(p[key])
-        assert (p['components'], p['units'], p['format'], p['model']) == ('Z', 'displacement', 'miniseed', 'prem_a_20s')
+        assert (p['units'], p['format'], p['model']) == ('displacement', 'miniseed', 'prem_a_20s') and p['components'] in [*'ZNE']
         start, length, dt = number('starttime'), number('endtime'), number('dt')      # the end counts from the start
         assert dt <= DT and start + length <= 3700 - SHIFT*DT - 12*DT
         t = start + np.arange(round(length/dt) + 1)*dt
@@ -285,7 +286,7 @@ class Syngine:
         ramp = np.linspace(0, u[-1], len(u))                     # the static offset
         u = np.fft.irfft(np.fft.rfft(u - ramp)*spectrum(f), len(u)) + ramp
         x = u[round(2000/dt):][:len(t)].astype(np.float32)
-        tr = Trace(x, dict(network=p['networkcode'], station=p['stationcode'], location='SE', channel='LXZ', delta=dt, starttime=UTCDateTime(p['origintime']) + start))
+        tr = Trace(x, dict(network=p['networkcode'], station=p['stationcode'], location='SE', channel='LX' + p['components'], delta=dt, starttime=UTCDateTime(p['origintime']) + start))
         out = io.BytesIO()
         tr.write(out, 'MSEED')
         return out.getvalue()
@@ -368,6 +369,9 @@ def test_syngine_troubles(centre, inventory, tmp_path, trouble):
     one = {'SY.ADK': station_places(inventory)['SY.ADK']}
     table = fetch_syngine([('SIM1', sample_event())], one, tmp_path/'synt', centre.base, pause=.01)
     assert list(table.status) == ['fetched'] and sum(a.path.endswith('/query') for a in asked(centre)) == 2
+    fetch_syngine([('SIM1', sample_event())], one, tmp_path/'more', centre.base, pause=.01, component='N')
+    assert [p.name for p in (tmp_path/'more').rglob('*') if p.is_file()] == ['SY.ADK.LXN.sac']
+    assert [*index_synthetics(tmp_path/'more', components=('R', 'T'))[0]] == ['SY.ADK.N'] and not index_synthetics(tmp_path/'more')[0]
     assert [p.name for p in (tmp_path/'synt').rglob('*') if p.is_file()] == ['SY.ADK.LXZ.sac'] and len(obspy.read(tmp_path/'synt/SIM1/SY.ADK.LXZ.sac')[0]) == 3301
 
 def test_syngine_gives_up(centre, inventory, tmp_path):

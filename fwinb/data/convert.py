@@ -586,6 +586,7 @@ def syngine_request(
     before:float=600., # s before the centroid time
     after:float=2700., # s after it; less if the model ends before
     dt:float=1.,       # s; less if the model's is: the service does not decimate
+    component:str='Z', # or 'N' or 'E'
 )->dict:           # arguments of obspy's `get_waveforms_bulk`
     "The request for an event, without its stations"
     last = info.length - info.src_shift - 12*info.dt      # the service cuts the end, affected by interpolation
@@ -593,7 +594,7 @@ def syngine_request(
     place = dict(sourcelatitude=source.latitude, sourcelongitude=source.longitude,
                  sourcedepthinmeters=1e3*source.depth_km)
     times = dict(origintime=source.time, starttime=-float(before), endtime=float(before + after), dt=min(dt, info.dt))
-    return dict(model=model, **place, sourcemomenttensor=source.tensor, **times, components='Z', units='displacement',
+    return dict(model=model, **place, sourcemomenttensor=source.tensor, **times, components=component, units='displacement',
                 format='miniseed')
 
 def check_whole(
@@ -613,11 +614,12 @@ def check_answer(
     st,            # obspy Stream
     station:str,   # NET.STA
     source,        # `Source`
+    component:str='Z',
 )->Trace:
-    "The one vertical seismogram of a station, or `Refused`"
-    vertical = [tr for tr in st if tr.stats.channel[-1:] == 'Z']
-    own = [tr for tr in vertical if f'{tr.stats.network}.{tr.stats.station}' == station]
-    if len(own) != 1: raise Refused(f'{len(own)} vertical seismograms in the answer')
+    "The one seismogram of a component at a station, or `Refused`"
+    along = [tr for tr in st if tr.stats.channel[-1:] == component]
+    own = [tr for tr in along if f'{tr.stats.network}.{tr.stats.station}' == station]
+    if len(own) != 1: raise Refused(f'{len(own)} seismograms of component {component} in the answer')
     if not (np.isfinite(own[0].data).all() and np.any(own[0].data)):
         raise Refused('the seismogram is zero or not finite')
     if not own[0].stats.starttime <= source.time < own[0].stats.endtime:
@@ -632,17 +634,18 @@ def syngine_trace(
     info,                 # of the model
     model:str,
     half_duration:float,  # s
-)->Trace:                 # vertical displacement, m, up, with the headers that `fwinb.earth.modes` writes
+    component:str='Z',
+)->Trace:                 # displacement along a component, m, with the headers that `fwinb.earth.modes` writes
     "A seismogram of Syngine as a synthetic of this package"
     distance, azimuth = map(float, path_geometry(source.latitude, source.longitude, place.latitude, place.longitude))
     name = source.name.encode('ascii', 'replace').decode()[:16]        # all that a SAC header holds
     event = dict(evla=source.latitude, evlo=source.longitude, evdp=source.depth_km, kevnm=name)
-    station = dict(stla=place.latitude, stlo=place.longitude, gcarc=distance, az=azimuth, kcmpnm='LXZ')
+    station = dict(stla=place.latitude, stlo=place.longitude, gcarc=distance, az=azimuth, kcmpnm=f'LX{component}')
     origin = dict(kuser0='SYNGINE', kuser1=model[:8], kuser2=model[8:16])
     sac = dict(b=tr.stats.starttime - source.time, o=0., **event, **station, **origin, idep=6, lcalda=False)
     u = exchange_source(tr.data, tr.stats.delta, info, half_duration).astype(np.float32)
     header = {k: tr.stats[k] for k in ('network', 'station', 'delta', 'starttime')}
-    return Trace(u, header | dict(channel='LXZ', sac=sac))
+    return Trace(u, header | dict(channel=f'LX{component}', sac=sac))
 
 def syngine_model(
     path, # of a SAC file
@@ -670,9 +673,9 @@ def _add_refused(path, model, new):
         w.writeheader()
         w.writerows([*old, *(dict(station=s, model=model, reason=r) for s, r in new.items())])
 
-def _there(home, places, model):
+def _there(home, places, model, component):
     "Files of an event, and faults of those that cannot be read; a `ValueError` if others are of another model"
-    files, bad = {code: home/f'{code}.LXZ.sac' for code in places}, {}
+    files, bad = {code: home/f'{code}.LX{component}.sac' for code in places}, {}
     for code, path in files.items():
         try: other = syngine_model(path) if path.exists() else model[:16]
         except Rejected as e:
@@ -695,7 +698,7 @@ def _known_rows(name, files, bad, refused, folder):
 def fetch_syngine(
     events,           # list of (name, obspy Event)
     stations,         # obspy Inventory, or 'NET.STA' -> (latitude, longitude)
-    folder,           # gets EVENT/NET.STA.LXZ.sac
+    folder,           # gets EVENT/NET.STA.LXZ.sac, or LXN, LXE
     base_url:str=SYNGINE,
     model:str='prem_a_20s', # of the service
     before:float=600., after:float=2700., # s before and after the centroid time, as far as the model lasts
@@ -703,6 +706,7 @@ def fetch_syngine(
     at_once:int=50,         # stations in one request
     tries:int=6, pause:float=2., # attempts per request, and s before the second one
     client=None,            # obspy's, or something like it; None: `syngine_client`
+    component:str='Z',      # of the seismograms; recipes with R and T need 'N' and 'E', too
 )->pd.DataFrame:            # a row for every event and station: fetched, there already, refused or failed
     "Synthetics from Syngine, with the earthquakes' half durations"
     places, refused = _sound_places(station_places(stations))
@@ -711,7 +715,7 @@ def fetch_syngine(
     for name, event in events:
         home = Path(folder)/homes[name]
         rows += [(name, code, 'refused', why, '') for code, why in refused.items()]
-        files, bad = _there(home, places, model)
+        files, bad = _there(home, places, model, component)
         try: source, h = read_source(event, name), half_duration(event)
         except Rejected as e:
             rows.append((name, '', 'refused', f'{e.reason}: {e.detail}', ''))
@@ -722,7 +726,7 @@ def fetch_syngine(
         for part in (missing[i:i+at_once] for i in range(0, len(missing), at_once)):
             try:
                 info = service.info()
-                request = syngine_request(source, info, model, before, after, dt)
+                request = syngine_request(source, info, model, before, after, dt, component)
                 rows += _fetch(part, service.seismograms, places, files, source, info, h, request, folder)
             except Temporary as e:
                 service.down = str(e)
@@ -764,7 +768,7 @@ def _fetch(part, ask, places, files, source, info, h, request, folder):
     st, refused = ask_halves(lambda codes: ask([line(c) for c in codes], request), part)
     rows = []
     for code in (c for c in part if c not in refused):
-        try: tr = syngine_trace(check_answer(st, code, source), source, places[code], info, request['model'], h)
+        try: tr = _as_trace(st, code, source, places[code], info, request, h)
         except Refused as e:
             refused[code] = str(e)
             continue
@@ -772,3 +776,9 @@ def _fetch(part, ask, places, files, source, info, h, request, folder):
         rows.append((source.name, code, 'fetched', '', files[code].relative_to(folder).as_posix()))
     if refused: _add_refused(files[part[0]].parent/'refused.csv', request['model'], refused)
     return rows + [(source.name, code, 'refused', why, '') for code, why in refused.items()]
+
+def _as_trace(st, code, source, place, info, request, h):
+    component = request['components']
+    tr = check_answer(st, code, source, component)
+    return syngine_trace(tr, source, place, info, request['model'], h, component)
+

@@ -594,8 +594,8 @@ def syngine_request(
     place = dict(sourcelatitude=source.latitude, sourcelongitude=source.longitude,
                  sourcedepthinmeters=1e3*source.depth_km)
     times = dict(origintime=source.time, starttime=-float(before), endtime=float(before + after), dt=min(dt, info.dt))
-    return dict(model=model, **place, sourcemomenttensor=source.tensor, **times, components=component, units='displacement',
-                format='miniseed')
+    return dict(model=model, **place, sourcemomenttensor=source.tensor, **times, components=component,
+                units='displacement', format='miniseed')
 
 def check_whole(
     st,       # obspy Stream

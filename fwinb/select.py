@@ -84,7 +84,8 @@ def describe_event(
         values, rows = event_pairs(*task, archive, partial(prem_components, recipe=archive.recipe))
         kept = [r for r in rows if r['status'] == 'kept']
         if [r['station'] for r in kept] != [v['station'] for v in values]: raise ValueError('pairs and ledger differ')
-        features, faults = describe_parts(lambda a, b: pair_dataset(values[a:b], recipe=archive.recipe), len(values), model)
+        def part(a, b): return pair_dataset(values[a:b], recipe=archive.recipe)
+        features, faults = describe_parts(part, len(values), model)
         for i, e in faults.items(): _drop(kept[i], as_error(e, archive.top))
         if len(features) and 'time' not in features: features['time'] = centroid(task[1])[0].time.timestamp
         return as_ledger(rows), features
@@ -157,7 +158,8 @@ def decide_pairs(
 )->pd.DataFrame:            # one row per pair: event, station, decision, reason, and the columns that the table shows
     "Decision, reason and numbers of every pair"
     known, ok = classify(table, model), table.status.values == 'ok'
-    out = table[['event', 'station', 'component', 'misfit', 'correlation', 'dlnA']].assign(lag_s=table.lag, usable=known.usable)
+    shown = ['event', 'station', 'component', 'misfit', 'correlation', 'dlnA']
+    out = table[shown].assign(lag_s=table.lag, usable=known.usable)
     out = out.join(known[[f'p_{c}' for c in CLASSES]]).assign(note=np.where(ok, known.note, ''))
     out['class'] = _class_names(table.grade, '')
     out['predicted'] = np.where(ok, _class_names(known.predicted, 'cannot say'), '')
@@ -358,7 +360,8 @@ def settle_recipe(
     if is_store(obs):
         own = recipe_of(open_pairs(obs, dask=False))
         if asked is not None and asked._replace(npts=own.npts) != own:
-            raise ValueError(f'{obs} is of the recipe {own.name!r}, not {asked.name!r}: make it again, or leave out --recipe')
+            raise ValueError(f'{obs} is of the recipe {own.name!r}, not {asked.name!r}: '
+                             'make it again, or leave out --recipe')
         return own
     if asked is None and model not in SHIPPED: return model_recipe(load_model(model))
     return STUDY if asked is None else asked
@@ -476,8 +479,9 @@ def summary(
         why = table.reason[table.decision == decision].value_counts()
         if len(why): lines.append(f'  {word}: ' + ', '.join(f'{k} {v}' for k, v in why.items()))
     if (parts := [c for c in 'ZRT' if (table.component == c).any()]) and parts != ['Z']:
-        each = [table[table.component == c] for c in parts]
-        lines.append('  median correlation: ' + ', '.join(f'{c} {t.correlation.median():.2f} ({len(t)})' for c, t in zip(parts, each)))
+        each = {c: table.correlation[table.component == c] for c in parts}
+        medians = ', '.join(f'{c} {x.median():.2f} ({len(x)})' for c, x in each.items())
+        lines.append(f'  median correlation: {medians}')
     if n := table.detail.str.contains(NOT_LISTED, regex=False).sum():
         lines.append(f'  accepted, but {NOT_LISTED}: {n} (the column `detail` says why)')
     return '\n'.join(lines)

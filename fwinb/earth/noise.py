@@ -217,7 +217,8 @@ def recorded_noise(
     out = np.empty((len(level), nt), np.float32)
     for i, day in enumerate(days):
         mine = np.flatnonzero(spans[span,0] == i)
-        for rows in np.array_split(mine, len(mine)//ROWS+1): out[rows] = _cuts(day, start[rows], want[rows], nt, dt, cut)
+        for rows in np.array_split(mine, len(mine)//ROWS+1):
+            out[rows] = _cuts(day, start[rows], want[rows], nt, dt, cut)
     return out
 
 # %% ../../nbs/earth/03_noise.ipynb #149a121b
@@ -349,7 +350,7 @@ def glitch(
     if start is None: start = window[0] + (window[1]-window[0])*y
     period = noise_window(len(u)*dt)
     f, w = _bins(tuple(band), period)
-    a = (1 if sign < .5 else -1)*size*peak(u, dt, window)/_glitch_peak(tuple(band), period)*w/f**3    # of sin(2 pi f (t-start))
+    a = (1 if sign < .5 else -1)*size*peak(u, dt, window)/_glitch_peak(tuple(band), period)*w/f**3  # of a sine
     phase = 2*np.pi*f*start
     return u + _in_bins(-a*np.sin(phase), a*np.cos(phase), len(u), dt, band)
 

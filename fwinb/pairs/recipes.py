@@ -33,10 +33,10 @@ def check_recipe(
     need(len(recipe.periods) == 2, f'periods are {recipe.periods}; take the shortest and the longest, s')
     short, long = recipe.periods
     need(0 < short < long, f'periods are {short:g} to {long:g} s; the first must be shorter than the second')
-    need(recipe.length >= CYCLES*long, f'a window of {recipe.length:g} s is shorter than {CYCLES} periods of {long:g} s; '
-         f'take {CYCLES*long:g} s at least, or periods to {recipe.length/CYCLES:g} s')
-    need(not computed or short >= SHORTEST, f'normal modes end at a period of {SHORTEST:g} s, the band begins at {short:g} s; '
-         'take synthetics of your own, or a longer period')
+    need(recipe.length >= CYCLES*long, f'a window of {recipe.length:g} s is shorter than {CYCLES} periods of '
+         f'{long:g} s; take {CYCLES*long:g} s at least, or periods to {recipe.length/CYCLES:g} s')
+    need(not computed or short >= SHORTEST, f'normal modes end at a period of {SHORTEST:g} s, the band begins at '
+         f'{short:g} s; take synthetics of your own, or a longer period')
     _check_derived(recipe, need)
     return recipe
 
@@ -45,7 +45,8 @@ def _check_derived(recipe, need):
     "Corners, sub-bands and margin, derived or given"
     band, edges, (short, long) = recipe.band, recipe.sub_bands, recipe.periods
     rises = lambda x: all(a < b for a, b in zip(x, x[1:]))
-    need(len(band) == 4 and 0 < band[0] and rises(band), f'corners are {list(band)} Hz; take four that rise from above 0')
+    need(len(band) == 4 and 0 < band[0] and rises(band), f'corners are {list(band)} Hz; '
+         'take four that rise from above 0')
     nyquist = .5/recipe.dt
     least = int(np.ceil(2*band[3]*recipe.length)) + 1
     need(band[3] < nyquist, f'the band reaches {band[3]:.4g} Hz, beyond the Nyquist frequency of {nyquist:.4g} Hz; '
@@ -53,7 +54,8 @@ def _check_derived(recipe, need):
     need(len(edges) == BANDS+1 and rises(edges), f'edges are {list(edges)} s; take {BANDS+1} periods that rise')
     need(edges[0] >= short*(1-1e-6) and edges[-1] <= long*(1+1e-6), f'edges from {edges[0]:g} to {edges[-1]:g} s leave '
          f'the periods of {short:g} to {long:g} s')
-    need(len(recipe.margin) == 2 and min(recipe.margin) >= 0, f'margin is {list(recipe.margin)} s; take two numbers from 0')
+    need(len(recipe.margin) == 2 and min(recipe.margin) >= 0, f'margin is {list(recipe.margin)} s; '
+         'take two numbers from 0')
 
 # %% ../../nbs/pairs/07_recipes.ipynb #b79e7efa
 _MUST = ('components', 'length', 'npts', 'periods')          # keys of a row
@@ -75,8 +77,10 @@ def _recipe(name, row, path):
     "One row of a file as a checked Recipe"
     if not isinstance(row, dict): raise ValueError(f'{path}: recipe {name!r} is {row!r}, not a row of keys and values')
     if strange := sorted(set(map(str, row)) - {*_MUST, *_MAY}):
-        raise ValueError(f'{path}: recipe {name!r} has the unknown key {strange[0]!r}; known are {", ".join((*_MUST, *_MAY))}')
-    if missing := [k for k in _MUST if k not in row]: raise ValueError(f'{path}: recipe {name!r} lacks {", ".join(missing)}')
+        known = ', '.join((*_MUST, *_MAY))
+        raise ValueError(f'{path}: recipe {name!r} has the unknown key {strange[0]!r}; known are {known}')
+    if missing := [k for k in _MUST if k not in row]:
+        raise ValueError(f'{path}: recipe {name!r} lacks {", ".join(missing)}')
     numbers = lambda k: tuple(float(x) for x in row.get(k, ()))
     try:
         parts = row['components']
@@ -101,7 +105,8 @@ def load_recipe(
         raise ValueError(f'{name} is no recipe: take {", ".join(shipped)}, or a YAML file with a row like theirs')
     found = read_recipes(path)
     if one and one not in found: raise ValueError(f'{path} holds no recipe {one!r}; it has {", ".join(found)}')
-    if not one and len(found) > 1: raise ValueError(f'{path} holds {len(found)} recipes: say which, such as {path}:{[*found][0]}')
+    if not one and len(found) > 1:
+        raise ValueError(f'{path} holds {len(found)} recipes: say which, such as {path}:{[*found][0]}')
     return found[one or [*found][0]]
 
 def recipe_table(
@@ -110,7 +115,8 @@ def recipe_table(
     "Recipes and what follows from them"
     def row(r):
         return dict(
-            recipe=r.name, components=' '.join(r.components), window_s=f'{r.start:g} to {r.end:g}', npts=r.npts, dt_s=round(r.dt, 4),
+            recipe=r.name, components=' '.join(r.components), window_s=f'{r.start:g} to {r.end:g}', npts=r.npts,
+            dt_s=round(r.dt, 4),
             periods_s=f'{r.periods[0]:g} to {r.periods[1]:g}', corners_mhz=', '.join(f'{1e3*f:.4g}' for f in r.band),
             sub_bands_s=', '.join(f'{x:g}' for x in r.sub_bands), gabor_window_s=r.gabor_window)
     return pd.DataFrame([row(r) for r in recipes]).set_index('recipe')

@@ -101,7 +101,8 @@ class Variable(NamedTuple):
 # %% ../../nbs/pairs/00_schema.ipynb #8cfbdcd8
 _P = ('pair',)
 SCHEMA = dict(
-    waveform=Variable(('pair','trace','time'), 'f', 'm', None, None, 'pair', 'displacement in the band, along `component`'),
+    waveform=Variable(
+        ('pair','trace','time'), 'f', 'm', None, None, 'pair', 'displacement in the band, along `component`'),
     event=Variable(_P, 'U', '', None, None, 'pair', 'name of the earthquake'),
     station=Variable(_P, 'U', '', None, None, 'pair', 'NET.STA.LOC.CHA; R and T have channels such as LHR and LHT'),
     component=Variable(
@@ -252,7 +253,8 @@ def as_variable(
 )->xr.DataArray:   # with the dimensions, kind, unit and meaning of the schema
     "`values` as the variable `name` of the schema"
     row = SCHEMA[name]
-    kind = {'f': np.float32 if name in ('waveform', 'linear') else np.float64, 'i': np.int8, 'b': bool, 'U': object}[row.kind]
+    real = np.float32 if 'time' in row.dims else np.float64
+    kind = {'f': real, 'i': np.int8, 'b': bool, 'U': object}[row.kind]
     values = np.asarray(values, dtype=kind)
     if values.ndim == 0: values = np.full(n, values, dtype=kind)
     if values.ndim != len(row.dims) or len(values) != n:
@@ -284,7 +286,8 @@ def check_pairs(
 # %% ../../nbs/pairs/00_schema.ipynb #e88e1e10
 def _check_axes(pairs):
     if tuple(pairs.trace.values) != TRACES: raise ValueError(f'trace is {list(pairs.trace.values)}, not {list(TRACES)}')
-    if tuple(pairs.tensor.values) != TENSOR: raise ValueError(f'tensor is {list(pairs.tensor.values)}, not {list(TENSOR)}')
+    if tuple(pairs.tensor.values) != TENSOR:
+        raise ValueError(f'tensor is {list(pairs.tensor.values)}, not {list(TENSOR)}')
     t, recipe = pairs.time.values.astype(float), recipe_of(pairs)
     n, wanted = recipe.npts, recipe.times
     if n < 2 or not np.allclose(t, wanted, atol=1e-6, rtol=0):
@@ -296,7 +299,8 @@ def _check_components(pairs):
     known, found = recipe_of(pairs).components, pairs.component.values.astype(str)
     if not (ok := np.isin(found, known)).all():
         i = int(np.argmin(ok))
-        raise ValueError(f'{pair_name(pairs, i)}: component is {str(found[i])!r}, not one of {", ".join(known)} of the recipe')
+        raise ValueError(f'{pair_name(pairs, i)}: component is {str(found[i])!r}, '
+                         f'not one of {", ".join(known)} of the recipe')
 
 # %% ../../nbs/pairs/00_schema.ipynb #b19d6efc
 def pair_name(

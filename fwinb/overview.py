@@ -339,7 +339,7 @@ def dropped_examples(
 def _record_of(r, archive, times):
     "(row, Stream, origin time) of a dropped row, or None if nothing of it can be read"
     zero = times[r.event]
-    near = near_records(archive.records, zero)
+    near = near_records(archive.records, zero, archive.recipe)
     traces, _ = read_near(near[near.station == r.station], zero - PAD, zero + archive.recipe.end + PAD, zero)
     st = traces.get(r.station)
     if st and any(len(tr) > 1 and np.isfinite(tr.data).any() for tr in st): return r, st, zero

@@ -15,8 +15,8 @@ from fwinb.data.preprocess import component_values, make_pair
 from fwinb.data.records import window_of
 from fwinb.pairs.recipes import load_recipe
 from fwinb.pairs.schema import STUDY, Recipe, path_geometry, recipe_of
+from vaults import SHARED
 
-SHARED = Path(__file__).resolve().parents[2]/'shared/data'
 RECIPE = Recipe('zrt', ('Z', 'R', 'T'), 0., 2400., 1024, (50., 250.))
 EVENT, = obspy.read_events(BytesIO(CMT.encode()))
 SOURCE = read_source(EVENT)

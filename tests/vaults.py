@@ -9,7 +9,8 @@ from obspy.core.event import Event, EventDescription, FocalMechanism, Magnitude,
 from small_world import counts, inventory, paz
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL = ROOT.parent/'shared/data/real_2009'          # the study's example; not ours to ship
+SHARED = ROOT.parent/'shared/data'                  # real records of other projects; not ours to ship
+REAL = SHARED/'real_2009'
 FACTS = np.load(Path(__file__).parent/'facts/axisem_430km.npz')
 ZERO = UTCDateTime(2012, 3, 4, 5, 6, 7)
 STATIONS = dict(zip(('AX.P', 'AX.Q', 'AX.R', 'AX.GAP'), FACTS['distance_deg']))

@@ -283,7 +283,7 @@ def prem_components(
     event,                # obspy Event with a moment tensor
     places,               # NET.STA -> latitude, longitude, geographic degrees
     recipe:Recipe=STUDY,  # its components, band and window
-)->dict:                  # NET.STA -> component -> obspy Trace, displacement, m; NET.STA -> Trace if all is vertical
+)->dict:                  # NET.STA -> component -> Trace, m, of all three; NET.STA -> Trace if all is vertical
     "PREM seismograms of an event on the components of a recipe, or `Rejected`"
     if recipe.components == ('Z',): return prem_traces(event, places, recipe)
     modes, toroidal = modes_for(recipe.band), prem_toroidal(highest_mhz(recipe.band))
@@ -291,8 +291,7 @@ def prem_components(
     except Rejected: raise                                         # the catalogue's fault, not the synthetic's
     except ValueError as e: raise Rejected('no synthetic', str(e)) from e
     name = lambda tr: f'{tr.stats.network}.{tr.stats.station}'
-    turned = {name(z): _turned(z, n, e) for z, n, e in zip(st[::3], st[1::3], st[2::3])}
-    return {k: {c: traces[c] for c in recipe.components} for k, traces in turned.items()}
+    return {name(z): _turned(z, n, e) for z, n, e in zip(st[::3], st[1::3], st[2::3])}
 
 def _turned(z, n, e):
     "Component -> trace; radial and transverse by the back-azimuth in the header of the vertical trace"

@@ -24,7 +24,7 @@ from .inference import fill_network, predict_proba, read_card, read_tensors
 from .metrics import (
     DecisionLimits, apply_platt, apply_temperature, usable_probability, decide as decide_by_limits)
 from .resnet import ResNet1d, build_model, network_input
-from ..pairs.recipes import check_recipe
+from ..pairs.recipes import SHORTEST, check_recipe
 from ..pairs.schema import CLASSES, STUDY, Recipe, as_variable, check_pairs, recipe_attrs, recipe_of
 from ..pairs.store import share_path
 
@@ -275,7 +275,8 @@ def no_model(
     recipe:Recipe,
 )->Model:          # for `describe`, `classify` and `decide`
     "What stands for a network where none knows the recipe: probabilities are NaN, decisions 'cannot say'"
-    note = f'no network for the recipe {recipe.name}: fwinb-train --recipe makes one'
+    way = 'fwinb-train --recipe makes one' if recipe.periods[0] >= SHORTEST else f'none below {SHORTEST:g} s'
+    note = f'no network for the recipe {recipe.name}: {way}'
     calibration = dict(temperature=1., platt=[1., 0.], accept_from={}, refuse_below=0.)
     card = dict(npts=2, limits={}, calibration=calibration, note=note, target='none', weights='')
     return Model('none', card | recipe_attrs(recipe), None)

@@ -54,8 +54,8 @@ def _check_derived(recipe, need):
     need(len(edges) == BANDS+1 and rises(edges), f'edges are {list(edges)} s; take {BANDS+1} periods that rise')
     need(edges[0] >= short*(1-1e-6) and edges[-1] <= long*(1+1e-6), f'edges from {edges[0]:g} to {edges[-1]:g} s leave '
          f'the periods of {short:g} to {long:g} s')
-    need(len(recipe.margin) == 2 and min(recipe.margin) >= 0, f'margin is {list(recipe.margin)} s; '
-         'take two numbers from 0')
+    need(len(recipe.margin) == 2 and recipe.margin[0] >= 0 < recipe.margin[1], f'margin is {list(recipe.margin)} s; '
+         'take a number from 0, and one above 0: the taper after the window lies there')
 
 # %% ../../nbs/pairs/07_recipes.ipynb #b79e7efa
 _MUST = ('components', 'length', 'npts', 'periods')          # keys of a row

@@ -20,8 +20,8 @@ from .noise import (
     DEFECTS, TURNED, apply_defect, defect_rates, draw_record_defects, draw_station_state, draw_turn, horizontal_excess,
     model_noise, recorded_noise, station_level, turn)
 from .structure import (
-    LATITUDE, LONGITUDE, Basis, Earth, branch_seismograms, component_seismograms, far_limit,
-    great_circle, harmonics, in_window, linear_effect, mode_basis, open_earth, path_average, perturb, random_earth,
+    LATITUDE, LONGITUDE, Basis, Earth, component_seismograms, far_limit,
+    great_circle, harmonics, in_window, linear_effect, open_earth, path_average, perturb, random_earth,
     seeded, structure_maps, wave_bases)
 from ..pairs.plot import draw_coast
 from ..pairs.recipes import check_recipe, load_recipe
@@ -548,7 +548,7 @@ def structure_kernels(
     "First-order effect of structure on the path on a synthetic"
     n, at = len(distance_deg), np.log(basis.frequency)
     hats = [np.interp(at, np.log(ARBITER_MHZ), e) for e in np.eye(len(ARBITER_MHZ))]
-    still = np.zeros((n, branches.shape[0]-1))
+    still = np.zeros((n, len(basis.first)-2))             # overtones; the near field of R and T is not changed
     fundamental = np.concatenate([branches[:1], 0*branches[1:]])
     overtones = np.concatenate([0*branches[:1], branches[1:]])
     surface = [linear_effect(basis, fundamental, distance_deg, np.tile(h, (n, 1)), still) for h in hats]
@@ -572,22 +572,21 @@ def normal_equations(
     lmax:int=8,      # degree of the maps
 )->Normal:
     "Products of the kernels of every pair with each other, with the residual and with the truth"
-    recipe = recipe_of(pairs)
-    if recipe.start or (pairs.component.values != 'Z').any():
-        raise ValueError('the step is for vertical records from the origin time on')
     if 'earth' not in pairs:
         raise ValueError('these pairs have no `earth`: they were not simulated, and the score needs the truth')
     names, seed = pairs.attrs.get('earth_names', ['?']), pairs.attrs.get('seed')
     if earths is None and names != [f'random {seed}.{k}' for k in range(len(names))]:
         raise ValueError(f'the Earths {names} are not the random ones of seed {seed}: give them as `earths`')
+    recipe, component = recipe_of(pairs), pairs.component.values.astype(str)
     earths = earths or [random_earth(seed, k, recipe) for k in range(len(names))]
-    basis, npts = mode_basis(recipe), recipe.npts
-    _, event = np.unique(pairs.event.values.astype(str), return_inverse=True)
+    bases = wave_bases(recipe)
+    event = np.unique([f'{e} {c}' for e, c in zip(pairs.event.values, component)], return_inverse=True)[1]
     order = np.argsort(event, kind='stable')
     groups = np.split(order, np.flatnonzero(np.diff(event[order]))+1)
-    rows = [_products(pairs.isel(pair=k), basis, earths[int(pairs.earth[k[0]])], npts) for k in groups]
+    rows = [_products(pairs.isel(pair=k), bases, earths[int(pairs.earth[k[0]])], recipe) for k in groups]
     l, p, trig = harmonics(lmax, LATITUDE, LONGITUDE)
-    path = path_average(np.einsum('ak,ok->kao', p, trig), *_way(pairs))
+    path, love = path_average(np.einsum('ak,ok->kao', p, trig), *_way(pairs)), component == 'T'
+    if love.any() and not love.all(): path = np.concatenate([path*~love[:,None], path*love[:,None]], 1)
     return Normal(*(np.concatenate(x)[np.argsort(order)] for x in zip(*rows)), path)
 
 # %% ../../nbs/earth/04_simulate.ipynb #d9609175
@@ -595,15 +594,17 @@ _PATH = ('event_latitude', 'event_longitude', 'station_latitude', 'station_longi
 
 def _way(ds): return [ds[k].values for k in _PATH]
 
-def _products(ds, basis, earth, npts):
-    "The fields of `Normal` but `path`, for the pairs of one event"
+def _products(ds, bases, earth, recipe):
+    "The fields of `Normal` but `path`, for the pairs of one event and component"
+    c = str(ds.component.values[0])
+    basis, inside = bases[c], in_window(bases[c], recipe)
     d, az, w = ds.distance_deg.values, ds.azimuth_deg.values, ds.waveform.values.astype(np.float64)
     magnitude = float(ds.event_magnitude[0])
     source = Source(0, 0, float(ds.event_depth_km[0]), magnitude, ds.moment_tensor.values[0], 0)
-    parts = branch_seismograms(basis, source.depth_km, source.tensor, d, az, source.half_duration)
-    p, e = path_structure(earth, *_way(ds))
-    g = linear_effect(basis, parts, d, p, e)[:,:npts].astype(np.float64)
-    k = structure_kernels(basis, parts, d)[:,:,:npts].astype(np.float64)
+    parts = component_seismograms({c: basis}, source.depth_km, source.tensor, d, az, source.half_duration)[c]
+    p, e = path_structure(earth, *_way(ds), component=c)
+    g = linear_effect(basis, parts, d, p, e)[:,inside].astype(np.float64)
+    k = structure_kernels(basis, parts, d)[:,:,inside].astype(np.float64)
     square = lambda x: (x**2).sum(-1)
     gram = np.einsum('ant,bnt->nab', k, k)
     data, signal = (np.einsum('ant,nt->na', k, x) for x in (w[:,0]-w[:,1], g))

@@ -285,6 +285,7 @@ def _train_and_judge(recipe, plan, work, seed, epochs, say):
     say(f'training on {len(train.x):,} pairs, of which {train.usable.mean():.0%} are usable; {epochs} epochs')
     net, scale, history = train_selector(
         train, valid, epochs, seed=seed, progress=False, checkpoint=work/'training', say=say)
+    net = net.half().float()        # rounded to half precision, in which the weights are stored
     name = re.sub(r'[^\w.-]+', '_', recipe.name)
     model = Model(name, recipe_card(recipe, net, history, plan, valid.usable.mean()), net, scale)
     limits = calibrate(probabilities(net, scale, valid), valid.truth, valid.usable)

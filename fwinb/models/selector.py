@@ -171,6 +171,9 @@ def save_model(
     tensors = {f'net.{k}': v.detach().cpu().contiguous() for k, v in model.net.state_dict().items()}
     if model.scale is not None:
         tensors |= dict(knots=torch.from_numpy(model.scale.knots), missing=torch.from_numpy(model.scale.missing))
+    half = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
+    if all(torch.equal(half[k].to(v.dtype), v) for k, v in tensors.items() if k.startswith('net.')):
+        tensors |= {k: v for k, v in half.items() if k.startswith('net.')}      # lossless, in half the bytes
     with atomic_path(weights) as tmp:
         save_file(tensors, tmp)
         tmp.chmod(0o644)                     # safetensors would keep it from other users of an installed package

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import yaml
 
-from .pairs.recipes import load_recipe
+from .pairs.recipes import load_recipe, split_name
 from .pairs.store import atomic_path, locked, share_path, walk_files
 
 # %% ../nbs/commands/01_report.ipynb #eb198822
@@ -116,13 +116,19 @@ def _check_data(spec, path, data):
 def _choose_recipe(stages, spec, path, recipe):
     "Give the recipe to every stage with that parameter, unless the stage names its own"
     chosen = spec.get('recipe') if recipe is None else recipe
-    if chosen is None: return
-    if Path(str(chosen)).is_file(): chosen = str(Path(chosen).resolve())     # stages run in their own folders
-    load_recipe(chosen)                                                      # an impossible one is refused at once
     own = {s['name'] for s in spec['stages'] if 'recipe' in (s.get('parameters') or {})}
-    takers = [s for s in stages if 'recipe' in s.parameters and s.name not in own]
-    if not takers: raise ValueError(f'no stage of {path.name} takes a recipe, so {chosen} would be ignored')
-    for stage in takers: stage.parameters['recipe'] = chosen
+    takers = [s for s in stages if 'recipe' in s.parameters]
+    if chosen is not None and not {s.name for s in takers} - own:
+        raise ValueError(f'no stage of {path.name} takes a recipe, so {chosen} would be ignored')
+    for stage in takers:
+        name = stage.parameters['recipe'] if chosen is None or stage.name in own else chosen
+        stage.parameters['recipe'] = _absolute_recipe(name) if name else name
+
+def _absolute_recipe(name):
+    "A recipe's name or file, from any folder: stages run in their own; an impossible recipe is refused at once"
+    load_recipe(name)
+    file, one = split_name(name)
+    return f'{Path(file).resolve()}{":" if one else ""}{one}' if Path(file).is_file() else str(name)
 
 # %% ../nbs/commands/01_report.ipynb #b3747105
 def preset_path(
@@ -292,6 +298,7 @@ def stage_key(
     code = _code(stage)
     parts = _sources(code) + [_moved(json.dumps(stage.parameters, sort_keys=True, ensure_ascii=False), out)]
     parts += [f'{p} {_version(p)}' for p in engines(code, stage.needs)]
+    if stage.parameters.get('recipe'): parts.append(repr(load_recipe(stage.parameters['recipe'])))
     for path in [*(p for _, p in stage_inputs(stage)), *shipped_files(stage)]: parts += _file_list(path, out, digests)
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()
 

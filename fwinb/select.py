@@ -28,10 +28,10 @@ from .data.preprocess import pair_dataset
 from .earth.modes import modes_for
 from .earth.toroidal import prem_components
 from .models.pretrained import (
-    SHIPPED, classify, decide, describe, fitting_model, limits_for, load_model, model_recipe)
+    classify, decide, describe, fitting_model, limits_for, load_model, model_recipe, pairs_recipe, unlike_recipe)
 from .pairs.plot import draw_coast
 from .pairs.recipes import check_recipe, load_recipe
-from .pairs.schema import CLASSES, STUDY, Recipe, recipe_of
+from .pairs.schema import CLASSES, STUDY, Recipe
 from .pairs.store import atomic_group, atomic_path, open_pairs, walk_files
 from .pairs.table import PAGE
 from .pairs.workers import one_thread, run_tasks
@@ -358,13 +358,13 @@ def settle_recipe(
     "The recipe of a selection; a store has one already"
     asked = None if recipe is None else load_recipe(recipe)
     if is_store(obs):
-        own = recipe_of(open_pairs(obs, dask=False))
-        if asked is not None and asked._replace(npts=own.npts) != own:
-            raise ValueError(f'{obs} is of the recipe {own.name!r}, not {asked.name!r}: '
-                             'make it again, or leave out --recipe')
+        own = pairs_recipe(open_pairs(obs, dask=False))
+        if asked is not None and (unlike := unlike_recipe(own, asked)):
+            what, theirs, ours = unlike
+            raise ValueError(f'the pairs of {obs} are {what} {theirs}, not {ours}: '
+                             'make them again, or leave out --recipe')
         return own
-    if asked is None and model not in SHIPPED: return model_recipe(load_model(model))
-    return STUDY if asked is None else asked
+    return model_recipe(load_model(model)) if asked is None else asked
 
 # %% ../nbs/commands/00_select.ipynb #9c6b7b98
 def select(
@@ -390,6 +390,7 @@ def select(
     recipe = settle_recipe(obs, recipe, model)
     load = partial(fitting_model, model, recipe)
     loaded = load()
+    if loaded.name != model: say(f'model: {loaded.name}, for the recipe {recipe.name}')
     limits_for(loaded, precision, threshold)    # a wrong limit is refused before the work
     plan = make_plan(obs, syn, events, inventory, skip, stations, units, recipe, say)
     results = run_plan(plan, loaded, load, workers, progress, skip, checkpoint, say)

@@ -482,7 +482,7 @@ def turn(
 class Defect(NamedTuple):
     "One row of the table of defects"
     scope:str      # 'record': hits one record; 'station': a state of the instrument that lasts
-    rate:float     # fraction of the records
+    rate:float     # fraction of the records of one component; of the sensors where there are three
     meaning:str
 
 DEFECTS = dict(

@@ -198,6 +198,10 @@ def prepare(
     "Check the choices and make what all events have in common"
     recipe = load_recipe(recipe) if npts is None else load_recipe(recipe)._replace(npts=npts)
     check_recipe(recipe, computed=True)
+    for c in recipe.components:
+        if far_limit(recipe, c) <= NEAR:
+            raise ValueError(f'recipe {recipe.name!r}: waves along the major arc are in the window of {c} '
+                             f'at every distance; end it before {recipe.end:g} s')
     if not 0 <= recorded <= 1: raise ValueError(f'recorded is {recorded}, not a fraction')
     if not 0 <= noise < np.inf: raise ValueError(f'noise is {noise}, not a factor from 0')
     for name, x, high in (('seed', seed, 2**63), ('earths', earths, 127), ('per_event', per_event, 150)):
@@ -225,7 +229,9 @@ def _recorded(recipe):
 def _all_rates(defects):
     "Rates of defects, and that of turned sensors: a name of its own, or in proportion"
     if isinstance(defects, dict):
-        return defect_rates({k: v for k, v in defects.items() if k != 'turned'}), float(defects.get('turned', TURNED))
+        turned = float(defects.get('turned', TURNED))
+        if not 0 <= turned <= 1: raise ValueError(f'the rate of turned is {turned:g}, not between 0 and 1')
+        return defect_rates({k: v for k, v in defects.items() if k != 'turned'}), turned
     rates = defect_rates(defects)
     return rates, TURNED*rates['flip']/DEFECTS['flip'].rate
 
@@ -481,9 +487,10 @@ def simulate_pairs(
     if not usable > 0: raise ValueError(f'usable is {usable}, not a positive linear error')
     if path is not None: check_target(path)
     setup = prepare(seed, earth, earths, noise, recorded, defects, npts, per_event, recipe)
+    level = {'turned': setup.turned} if 'R' in setup.bases else {}
     attrs = dict(
         simulated='everything but the recorded part of the noise', earth_names=[e.name for e in setup.earths],
-        seed=seed, earths=len(setup.earths), noise=noise, recorded=recorded, defects=str(setup.rates),
+        seed=seed, earths=len(setup.earths), noise=noise, recorded=recorded, defects=str(setup.rates | level),
         per_event=per_event, usable_threshold=usable, band_hz=list(setup.recipe.band))
     blocks = _blocks(setup, n, n if path is None else block, linear, progress)
     if path is None: return _as_pairs(next(blocks), usable, attrs, setup.recipe)

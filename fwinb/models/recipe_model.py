@@ -24,7 +24,7 @@ from .pretrained import Model, apply_scale, classify, decide, describe, model_fe
 from .selector import SelectorData, calibrate, save_model, selector_data, train_selector
 from ..pairs.bootstrap import bootstrap_events
 from ..pairs.recipes import check_recipe, load_recipe
-from ..pairs.schema import CLASSES, STUDY, recipe_attrs, recipe_of
+from ..pairs.schema import CLASSES, STUDY, recipe_dict, recipe_of
 from ..pairs.store import atomic_path, locked, open_pairs, walk_files
 from ..pairs.workers import keep_memory, one_thread, run_tasks
 
@@ -239,7 +239,7 @@ def recipe_card(
         'mean a lower precision at the same limit']
     far = {c: far_limit(recipe, c) for c in recipe.components}
     card = dict(
-        architecture='SelectorNet', arguments=net.arguments, npts=input_samples(recipe), **recipe_attrs(recipe),
+        architecture='SelectorNet', arguments=net.arguments, npts=input_samples(recipe), recipe=recipe_dict(recipe),
         features=list(model_features(recipe)), target=TARGET, limits=LIMITS, caveats=caveats,
         component_limits={c: dict(distance_deg=(NEAR, d)) for c, d in far.items() if d < FAR},
         seeds=', '.join(f'{v[1]} ({k})' for k, v in plan.items()), fwinb_version=version('fwinb'),
@@ -260,10 +260,12 @@ def train_recipe(
 )->Path:              # of the card
     "Simulate, train, calibrate and judge a selector; the same call goes on after an interruption"
     recipe = check_recipe(load_recipe(recipe), computed=True)
+    for name, x in (('epochs', epochs), ('earths', earths), ('workers', workers)):
+        if x is not None and x < 1: raise ValueError(f'{name} is {x}, not a whole number from 1')
     if pairs < FEWEST: raise ValueError(f'{pairs} pairs are too few: take {FEWEST} at least, better {PART:,}')
     epochs = int(np.clip(round(PASSES/pairs), 7, 15)) if epochs is None else epochs
     settings = dict(pairs=pairs, seed=seed, epochs=epochs, earths=earths, fwinb_version=version('fwinb'))
-    settings |= recipe_attrs(recipe)
+    settings |= dict(recipe=recipe_dict(recipe))
     plan = plan_stores(pairs, seed, earths, len(recipe.components))
     with locked(out, 'fwinb-train'):
         work = open_work(out, settings)

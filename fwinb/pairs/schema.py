@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['TRACES', 'COMPONENTS', 'TENSOR', 'CLASSES', 'FORMAT', 'BANDS', 'STUDY', 'SCHEMA', 'Recipe', 'corners_of',
-           'sub_bands_of', 'recipe_attrs', 'recipe_of', 'Variable', 'schema_table', 'geocentric_latitude',
-           'path_geometry', 'sample_times', 'build_pairs', 'as_variable', 'check_pairs', 'pair_name']
+           'sub_bands_of', 'recipe_dict', 'as_recipe', 'recipe_attrs', 'recipe_of', 'Variable', 'schema_table',
+           'geocentric_latitude', 'path_geometry', 'sample_times', 'build_pairs', 'as_variable', 'check_pairs',
+           'pair_name']
 
 # %% ../../nbs/pairs/00_schema.ipynb #a0563426
+import json
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -72,19 +74,37 @@ STUDY = Recipe(
     'study', ('Z',), 0., 1800., 1024, (50., 500.), (.004, .0055, .018, .021), (50., 70., 100., 150., 250., 500.))
 
 # %% ../../nbs/pairs/00_schema.ipynb #a5e346df
+def recipe_dict(
+    recipe:Recipe,
+)->dict:      # of text, numbers and lists, for JSON
+    "A recipe in plain Python"
+    def plain(v): return [x.item() if hasattr(x, 'item') else x for x in v] if isinstance(v, tuple) else v
+    out = {k: plain(v) for k, v in recipe._asdict().items()}
+    return out | dict(start=float(recipe.start), length=float(recipe.length), npts=int(recipe.npts))
+
+def as_recipe(
+    said,     # of `recipe_dict`, or its JSON
+)->Recipe:
+    "A recipe from plain Python"
+    said = json.loads(said) if isinstance(said, str) else said
+    return Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in said.items()})
+
 def recipe_attrs(
     recipe:Recipe,
-)->dict:      # for the attributes of a Dataset: {'recipe': {...}}
+)->dict:      # {'recipe': JSON}, which Zarr and netCDF can hold
     "A recipe as attributes of a store"
-    return dict(recipe={k: list(v) if isinstance(v, tuple) else v for k, v in recipe._asdict().items()})
+    return dict(recipe=json.dumps(recipe_dict(recipe)))
 
 def recipe_of(
     pairs,    # xarray.Dataset of pairs, or of one pair
 )->Recipe:    # with the number of samples that the pairs have
     "Recipe of a set of pairs, by its attributes; without any, the study's"
-    said = pairs.attrs.get('recipe')
-    recipe = STUDY if said is None else Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in said.items()})
-    return recipe._replace(npts=pairs.sizes['time'])
+    said, n = pairs.attrs.get('recipe'), pairs.sizes['time']
+    recipe = (STUDY if said is None else as_recipe(said))._replace(npts=n)
+    if said is None and n > 1 and 'time' in pairs.coords:
+        if abs((last := float(pairs.time[-1])) - recipe.times[-1]) > recipe.dt/2:
+            raise ValueError(f'the attributes lack the recipe, and the last sample at {last:g} s is not that of the study')
+    return recipe
 
 # %% ../../nbs/pairs/00_schema.ipynb #ff0d39b6
 class Variable(NamedTuple):

@@ -1,11 +1,12 @@
 """Make data/results: small tables of nbs/results.ipynb that no other command writes.
 
-Run from the top level: python data/make_results.py [--which modes paths truth definitions]. The same seeds give the same tables.
+Run from the top level: python data/make_results.py [--which modes paths truth definitions recipes]. The same seeds give the same tables.
 
     modes        mineos.csv, yspec.csv    the modes of PREM against MINEOS, the seismograms against YSpec (nbs/earth/00_modes.ipynb asserts the same)
     paths        paths.csv                path-average seismograms against the exact sum over modes (nbs/earth/02_structure.ipynb)
     truth        classes.csv, scores.csv, steps.csv    grades and simple selections against the truth (nbs/labels/03_truth.ipynb)
     definitions  definitions.csv          window definitions of the misfit against the truth (nbs/labels/04_definitions.ipynb)
+    recipes      recipes.csv              the shipped selectors of other recipes and the misfit, by component, on pairs of Earths that neither has seen
 
 `truth` and `definitions` use the study's number of pairs: those of runs/weights/study_0.zarr, which data/make_weights.py also uses, simulated here if they
 are not there. All of it takes less than two minutes of CPU time.
@@ -20,12 +21,14 @@ from fwinb.earth.modes import displacement, prem_modes
 from fwinb.earth.simulate import gauss_newton, normal_equations, simulate_pairs
 from fwinb.earth.structure import branch_seismograms, exact_sum, mode_basis, path_average, perturb, random_earth, seeded
 from fwinb.labels.definitions import GABOR, definition_table, measure_definitions, readings
-from fwinb.labels.misfit import PAPER_THRESHOLDS, calibrate_thresholds, grade
+from fwinb.labels.misfit import PAPER_THRESHOLDS, add_misfit, calibrate_thresholds, grade
 from fwinb.labels.truth import agreement, baseline_table, correlation_rule, with_grades
-from fwinb.pairs.schema import STUDY, path_geometry
+from fwinb.models.pretrained import SELECTORS, predict
+from fwinb.pairs.schema import STUDY, path_geometry, recipe_of
 from fwinb.pairs.store import atomic_path, open_pairs, share_path
 
 TOP = Path(__file__).resolve().parent.parent
+WHICH = ['modes', 'paths', 'truth', 'definitions', 'recipes']
 TENSOR = np.array([1, -.3, -.7, -.8, .6, .5])
 
 def save(table, folder, name, digits=4, **keys):
@@ -86,9 +89,22 @@ def against_truth(pairs, folder):
     chosen = {'usable (truth)': usable, 'all pairs': usable | True, 'Classes I and II, calibrated thresholds': rules['Classes I and II, calibrated thresholds'], 'correlation rule': rules['correlation rule']}
     save(pd.DataFrame({k: dict(pairs=v.sum(), explained=gauss_newton(normal, v, earth)) for k, v in chosen.items()}).T.astype(dict(pairs=int)).rename_axis('selection'), folder, 'steps.csv')
 
+def other_recipes(names, n=15_000, seed=900, earths=5):
+    "Recall at 95 % precision of the shipped selector of each recipe, of the misfit and of the zero-lag correlation, by component"
+    rows = []
+    for name in names:
+        pairs = predict(add_misfit(simulate_pairs(n, seed=seed, earths=earths, recipe=name, progress=False)), name)
+        scores = {'selector': pairs.usable_probability.fillna(0).values, 'misfit': -pairs.misfit.values, 'zero-lag correlation': pairs.zero_lag_correlation.values}
+        for part in ('all', *recipe_of(pairs).components):
+            i = np.flatnonzero((pairs.component.values == part) | (part == 'all'))
+            u, event, accept = (x[i] for x in (pairs.usable.values, pairs.event.values, pairs.decision.values == 'accept'))
+            t = baseline_table({k: x[i] for k, x in scores.items()}, {'decisions': accept}, u, event)
+            rows.append(t.assign(recipe=name, component=part, usable=u.mean(), events=len(set(event)), earths=earths).rename_axis('selection').reset_index())
+    return pd.concat(rows)
+
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--which', nargs='+', choices=('modes', 'paths', 'truth', 'definitions'), default=['modes', 'paths', 'truth', 'definitions'])
+    p.add_argument('--which', nargs='+', choices=WHICH, default=WHICH)
     p.add_argument('--out', default=str(TOP/'data'/'results'))
     a = p.parse_args()
     folder = Path(a.out)
@@ -97,6 +113,7 @@ if __name__ == '__main__':
         save(against_mineos(prem_modes()), folder, 'mineos.csv', 8)
         save(against_yspec(prem_modes()), folder, 'yspec.csv', 5, index=False)
     if 'paths' in a.which: save(path_correlation(), folder, 'paths.csv', 5, index=False)
+    if 'recipes' in a.which: save(other_recipes([k for k in SELECTORS if k != 'usable']), folder, 'recipes.csv', index=False)
     if {'truth', 'definitions'} & set(a.which): pairs = study_pairs()
     if 'truth' in a.which: against_truth(pairs, folder)
     if 'definitions' in a.which:

@@ -207,7 +207,8 @@ def open_work(
     "The working folder of a training, new or that of the same training"
     out, work = Path(out), Path(out)/'work'
     kept = work/'settings.json'
-    if kept.is_file() and any(work.glob('*.zarr')):
+    begun = work.is_dir() and any(p.name != kept.name and p.name[0] != '.' for p in work.iterdir())
+    if kept.is_file() and begun:
         known = json.loads(kept.read_text(encoding='utf-8'))
         other = [f'{k} is {v}, was {known.get(k)}' for k, v in settings.items() if known.get(k) != v]
         if other: raise ValueError(f'{work} is of another training: {"; ".join(other)}; remove it, or name another one')

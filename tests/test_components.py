@@ -10,8 +10,8 @@ from small_world import CMT, counts, paz
 from fwinb.data.archive import index_archive, own_synthetics, preprocess_folder
 from fwinb.data.events import Rejected, read_source
 from fwinb.data.files import read_records, read_stations
-from fwinb.data.instruments import channel_axes, find_channel, radial_transverse
-from fwinb.data.preprocess import component_values, make_pair
+from fwinb.data.instruments import channel_axes, find_channel, find_orientation, orientation, radial_transverse, rotate_to_zrt
+from fwinb.data.preprocess import component_values, make_pair, make_pairs
 from fwinb.data.records import window_of
 from fwinb.pairs.recipes import load_recipe
 from fwinb.pairs.schema import STUDY, Recipe, path_geometry, recipe_of
@@ -187,6 +187,31 @@ def test_noise():
     assert isinstance(out['XX.AAA..BHT'], Rejected) and out['XX.AAA..BHT'].reason in ('snr', 'unit')
     assert not isinstance(out['XX.AAA..BHR'], Rejected) and out['XX.AAA..BHR'][0]['snr'] > 3
 
+@pytest.mark.parametrize('factor', [1e-3, 40.])
+def test_gain_of_one_horizontal(factor):
+    "A wrong gain of one channel is its own fault, before it goes into both R and T"
+    def faulty(records):
+        tr = records['XX.AAA..BHE']
+        tr.data = tr.data.astype(float)*factor
+        return records
+    out = rotated(NORTH_EAST, change=faulty)
+    assert out['XX.AAA..BHE'].reason == 'unit' and f'{factor:g} times the synthetic' in out['XX.AAA..BHE'].detail
+    assert out['XX.AAA..BHN'].reason == 'lone horizontal' and 'BHE was dropped: unit' in out['XX.AAA..BHN'].detail
+
+@pytest.mark.parametrize('parts, zero', [('RT', 'T'), ('NE', 'E')])
+def test_explosion(parts, zero):
+    "A component at rest drops T alone: T of an explosion, or E where the source is in the north or south"
+    def still(part):
+        tr = synthetic(part, parts)
+        if part == zero: tr.data *= 0
+        return tr
+    event = EVENT.copy()
+    for o in event.origins if zero == 'E' else (): o.longitude = PLACE[1]
+    records = {f'XX.AAA..BH{c}': record(f'BH{c}', *way) for c, way in NORTH_EAST.items()}
+    out = component_values(records, still, event, metadata({f'BH{c}': way for c, way in NORTH_EAST.items()}), recipe=RECIPE)
+    assert out['XX.AAA..BHT'].reason == 'bad synthetic' and 'component T: zero in the band' in out['XX.AAA..BHT'].detail
+    assert not isinstance(out['XX.AAA..BHR'], Rejected)
+
 def test_pole_zero_files(tmp_path):
     "Azimuth and dip of SAC's pole-zero files; without them 1 and 2 have none"
     text = """* NETWORK : XX\n* STATION : AAA\n* LOCATION :\n* CHANNEL : BH1\n* START : 2010-01-01T00:00:00\n* LATITUDE : 35.0
@@ -240,12 +265,15 @@ def test_folder(tmp_path):
     (('BHZ', 'BHN'), dict(BHZ='ok', BHN='lone horizontal')),
     (('LHZ', 'LH1', 'LH2', 'BHN', 'BHE'), dict(LHZ='ok', LHR='ok', LHT='ok', BHN='other band', BHE='other band')),
     (('BHU', 'BHV', 'BHW'), dict(BHZ='ok', BHR='ok', BHT='ok')),
+    (('LHZ', 'BHU', 'BHV', 'BHW'), dict(LHZ='ok', BHR='ok', BHT='ok')),
+    (('BHZ', 'BHN', 'BHE', 'BHR', 'BHT'), dict(BHZ='ok', BHR='ok', BHT='ok')),
     (('BHX', 'BHY', 'BHN', 'BHE'), dict(BHX='not vertical', BHY='not vertical', BHR='ok', BHT='ok')),
     (('BHN', 'BHE', 'BH1', 'BH2'), {'BHR': 'ok', 'BHT': 'ok', 'BH1': 'other component', 'BH2': 'other component'})])
 def test_codes(tmp_path, codes, expected):
     _, ledger = preprocess_folder(folder(tmp_path/'a', codes), recipe=RECIPE)
-    assert reasons(ledger) == expected
+    assert reasons(ledger) == expected and ledger.station.is_unique
     for s, d in zip(ledger.station, ledger.detail):
+        assert ('as recorded is not used' in d) == ('BHR' in codes and s[-1] in 'RT')
         if s.endswith('BHN') and expected.get('BHN') == 'lone horizontal': assert d == 'no BHE beside BHN'
 
 @pytest.mark.parametrize('form', ['text', 'one file', 'R and T', 'asdf'])
@@ -322,6 +350,23 @@ def test_ground_motion(tmp_path, parts):
     for k, part in enumerate('ZRT'):
         obs, syn = pairs.waveform.values[k]
         assert close(obs, syn, 1e-6) and np.corrcoef(obs, ground(RECIPE.times)[k])[0, 1] > .97
+
+def test_units_of_two_horizontals(tmp_path):
+    "N in nanometres beside E in metres: each by the amplitude of its own synthetic"
+    top = ground_folder(tmp_path/'a', 'NE')
+    usual, _ = preprocess_folder(top, top, recipe=RECIPE)
+    path = top/'XX.AAA..BHN.d.sac'
+    tr, = read_records(path)[0]
+    tr.data = tr.data*np.float32(1e9)
+    tr.write(str(path), 'SAC')
+    pairs, ledger = preprocess_folder(top, own_synthetics(top), recipe=RECIPE)
+    assert reasons(ledger) == dict(BHR='ok', BHT='ok') and close(pairs.waveform.values, usual.waveform.values, 1e-5)
+    assert ledger.detail.str.contains('BHN in nm, by the amplitude of the synthetic; BHE in m, by').all()
+
+@pytest.mark.parametrize('parts', ['RT', 'NE'])
+def test_own_synthetics_without_verticals(tmp_path, parts):
+    "Synthetics beside the records are told apart by name where the folder has no Z"
+    assert own_synthetics(ground_folder(tmp_path/'a', parts)) == tmp_path/'a'
 
 def test_cut_short(tmp_path):
     "A file of version 7 that lacks samples is unreadable, whatever its footer"

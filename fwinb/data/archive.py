@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RECORDS', 'PROCESSED', 'UNDATED', 'SAC_UNITS', 'STATIONS_LINE', 'WHAT', 'SYNTHETIC_NAME', 'LEDGER', 'FACTS',
-           'STATION_NAME', 'SETS', 'record_tag', 'index_asdf', 'station_code', 'Headers', 'is_text', 'index_records',
+           'STATION_NAME', 'record_tag', 'index_asdf', 'station_code', 'Headers', 'is_text', 'index_records',
            'header_events', 'Archive', 'read_headers', 'Observed', 'index_observed', 'is_station_list', 'read_places',
            'merge_places', 'named_files', 'index_archive', 'text_rows', 'dated', 'is_mesh', 'is_synthetic', 'only_mesh',
            'own_synthetics', 'need_all', 'ledger_row', 'as_ledger', 'station_line', 'near_records', 'recorded_events',
@@ -26,10 +26,11 @@ from obspy.io.sac.util import SacError, get_sac_reftime
 
 from .events import REASONS, Rejected, centroid, event_place, name_events, read_source, settle_events
 from .files import kind_of_file, kinds_of_file, one_line, read_events, read_records, read_stations
-from .instruments import (
-    SENSORS, Instrument, Place, find_channel, find_instrument, find_orientation, find_place, is_vertical, preference)
+from fwinb.data.instruments import (
+    SENSORS, SETS, Instrument, Place, find_channel, find_instrument, find_orientation, find_place, is_vertical,
+    preference)
 from .preprocess import (
-    LATE, MIN_SNR, check_band, component_values, ground_motion, motion_instrument, pair_dataset, pair_values)
+    LATE, MIN_SNR, QUIET, check_band, component_values, ground_motion, motion_instrument, pair_dataset, pair_values)
 from .records import PAD, read_stamped, window_of
 from .synthetics import (
     AsdfEntry, StationSynthetics, after_origin, asdf_entries, asdf_kind, check_xml, index_synthetics, is_asdf,
@@ -436,8 +437,9 @@ def own_synthetics(
     if obs.is_file(): return obs if is_asdf(obs) and index_synthetics(obs)[0] else None
     heads = read_headers([p for p in walk_files(obs) if not is_asdf(p)], obs)
     rows = [(p, row[0]) for p, (_, h) in heads.items() if isinstance(h, Headers) for row in h.rows]
-    vertical = [is_mesh(c) or is_synthetic(p) for p, c in rows if c.endswith('Z')]
-    return obs if any(vertical) and not all(vertical) else None
+    def own(rows): return [is_mesh(c) or is_synthetic(p) for p, c in rows]
+    flags = own((p, c) for p, c in rows if c.endswith('Z')) or own(rows)
+    return obs if any(flags) and not all(flags) else None
 
 # %% ../../nbs/data/09_archive.ipynb #7b215102
 def need_all(
@@ -506,8 +508,15 @@ def near_records(
     recipe:Recipe=STUDY,  # its window
 )->pd.DataFrame:          # those that overlap the window after it
     "Records that may contain an event"
-    first, last = (zero + recipe.start).timestamp, (zero + recipe.end).timestamp
-    return records[(records.start < last) & (records.end > first)]
+    return records[_are_near(records, zero.timestamp, recipe)]
+
+def _are_near(records, zero, recipe):
+    "Which records overlap the window, or the quiet time and margin before it if another of their channel overlaps it"
+    first, early = zero + recipe.start, zero + min(recipe.start - recipe.margin[0], -QUIET[1])
+    inside = (records.start < zero + recipe.end) & (records.end > first)
+    before = (records.end <= first) & (records.end > early)
+    if before.any(): inside |= before & records.station.isin(records.station[inside])
+    return inside
 
 def recorded_events(
     archive:Archive,
@@ -581,7 +590,7 @@ def sensor_of(
     zero,               # UTCDateTime, centroid time
     rate=None,          # Hz, of the record
     unit='',            # of `RECORDS`
-    stated=(None, None),# azimuth and dip of the record's header, degrees, for ground motion without metadata
+    stated=(None, None),# azimuth and dip of the record's header, degrees, for what the metadata do not state
 )->Instrument:
     "Instrument of a record: of the metadata, or ground motion by what the user or the file says; or `Rejected`"
     place, window = (archive.places or {}).get(station_code(station)), window_of(zero, None, archive.recipe)
@@ -592,7 +601,7 @@ def sensor_of(
         azimuth, dip, said = find_orientation(archive.inventory, station, *window, stated)
         return sensor._replace(azimuth=azimuth, dip=dip, remark='; '.join(r for r in (said, sensor.remark) if r))
     if archive.units: return moved(ground_motion(archive.units))
-    find = find_instrument if level else find_channel
+    find = find_instrument if level else partial(find_channel, stated=stated)
     if not unit: return find(archive.inventory, station, *window, rate=rate, place=place, band=archive.recipe.band)
     say = "say which: --units displacement, velocity or acceleration, or nm, nm/s ..."
     if unit == PROCESSED:
@@ -645,16 +654,17 @@ def event_pairs(
         source = read_source(event, name, tensor=archive.synthetics is None)
         find = _finder(event, source, near, archive, compute)
     except Rejected as e: return [], [row(s, e, g.path) for s, g in near.groupby('station')] or [row('', e, [])]
-    read = read_near(near, source.time + recipe.start - PAD, source.time + recipe.end + PAD, source.time)
+    read = read_near(near, source.time - PAD, source.time + recipe.end + PAD, source.time)
     known, kept, rows = dict(find=find, source=source, archive=archive, row=row, settings=settings), [], []
     for _, sensor in near.groupby('sensor'):
         groups, alone = horizontals(sensor, archive)
         level = sensor[~sensor.station.isin([*sum(groups, []), *alone])]
-        rows += [row(s, e, sensor.path[sensor.station == s]) for s, e in alone.items()]
-        for values, made in (_sensor_pair(level, read, partial(_pair_row, **known)),
-                             _turned_pairs(groups, sensor, read, **known)):
-            kept += values
-            rows += made
+        turned, turned_rows = _turned_pairs(groups, sensor, read, **known)
+        named = {r['station'] for r in turned_rows}           # R and T that are recorded, and given by N and E
+        rows += [row(s, e, sensor.path[sensor.station == s]) for s, e in alone.items() if s not in named]
+        values, made = _sensor_pair(level, read, partial(_pair_row, **known))
+        kept += values + turned
+        rows += made + turned_rows
     return kept, rows
 
 # %% ../../nbs/data/09_archive.ipynb #837be7c7
@@ -706,8 +716,6 @@ def _with_cause(e, cause):
 
 
 # %% ../../nbs/data/09_archive.ipynb #0cf7da1c
-SETS = 'UVW', '123', 'NE', '12', 'RT'   # last letters of channels that give R and T (and Z), in order of preference
-
 def horizontals(
     sensor:pd.DataFrame, # rows of `RECORDS` of one NET.STA.LOC
     archive:Archive,
@@ -746,6 +754,9 @@ def _turned_pairs(groups, sensor, read, find, source, archive, row, settings):
         try:
             if best: out = {s: Rejected('other band', f'{best} is kept', s) for s in group}
             else: out = _turned_values(group, sensor, read, find, source, archive, settings)
+            if _only_third(out, group):     # 1 and 2 without it
+                two = _turned_values(group[:2], sensor, read, find, source, archive, settings)
+                out = {group[2]: out[group[2]]} | two
         except Rejected as e: out = dict.fromkeys(group, e)
         except Exception as e:   # of this sensor: it is dropped with the class and text, the others go on
             out = dict.fromkeys(group, Rejected('error', one_line(e, '')))
@@ -754,32 +765,43 @@ def _turned_pairs(groups, sensor, read, find, source, archive, row, settings):
             if isinstance(what, Rejected): rows.append(row(station, what, paths))
             else:
                 values, instrument, said, synthetic = what
+                if station in set(sensor.station): said += f"; {station.split('.')[-1]} as recorded is not used"
                 kept.append(values)
                 rows.append(_kept_row(station, values, instrument, said, synthetic, paths, row))
                 best = best or station
     return kept, rows
 
 # %% ../../nbs/data/09_archive.ipynb #13a10cbf
+def _only_third(out, group):
+    "Is 3 of 1, 2 and 3 the only channel with a fault of its own?"
+    own = [s for s, e in out.items() if isinstance(e, Rejected) and e.reason != 'lone horizontal']
+    return len(group) == 3 and group[2][-1] == '3' and own == group[2:]
+
 def _turned_values(group, sensor, read, find, source, archive, settings):
     "As `component_values`, and the synthetic; the channels of `group` are recorded"
     (traces, broken), units, found = read, dict(zip(sensor.station, sensor.unit)), {}
     def record(s): return traces.get(s) or broken.get(s) or Rejected('too short', 'no samples in the window', s)
     def instrument(s, rate):
         sac = traces[s][0].stats.get('sac', {})
-        stated = None if s[-1] == 'E' and not sac.get('cmpaz') else sac.get('cmpaz'), sac.get('cmpinc', np.nan) - 90
-        return sensor_of(s, archive, source.time, rate, units[s], stated)
+        azimuth = None if s[-1] == 'E' and not sac.get('cmpaz') else sac.get('cmpaz')
+        level = s[-1] in 'NE12' and not sac.get('cmpinc')       # 0, the vertical, is what SAC's programs begin with
+        stated = azimuth, None if level else sac.get('cmpinc', np.nan) - 90
+        found['place'] = sensor = sensor_of(s, archive, source.time, rate, units[s], stated)
+        return sensor
     def synthetic(part):
         new = find(group[0], part)
-        if new is not None: found.setdefault('any', new)
+        if new is not None:
+            place_remark(new, found['place'].latitude, found['place'].longitude)   # `Rejected` if it is another place's
+            found.setdefault('any', new)
         return new
     late = LATE if archive.units or any(units[s] for s in group) else 0.
     out = component_values(
         {s: record(s) for s in group}, synthetic, source, instrument, late=late, recipe=archive.recipe, **settings)
     for s, e in out.items():
         if isinstance(e, Rejected): out[s] = _with_cause(e, broken.get(s))
-        else: place_remark(found['any'], e[1].latitude, e[1].longitude)      # `Rejected` if it is another place's
-    recorded = set(sensor.station) - set(group)                              # BHZ beside U, V and W
-    return {s: e if isinstance(e, Rejected) else (*e, found['any']) for s, e in out.items() if s not in recorded}
+    level = any(s[-1] == 'Z' for s in sensor.station)                        # a vertical beside U, V and W
+    return {s: e if isinstance(e, Rejected) else (*e, found['any']) for s, e in out.items()
+            if s in group or not (level and s[-1] == 'Z')}
 
 # %% ../../nbs/data/09_archive.ipynb #42c881e2
 def unrecorded_rows(
@@ -790,14 +812,15 @@ def unrecorded_rows(
     "Synthetics of an event at stations without a record"
     try: source = read_source(event, name, tensor=False)
     except Rejected: return []                # `event_pairs` gives the reason
-    near, rows = near_records(archive.records, source.time, archive.recipe), []
+    near = near_records(archive.records, source.time, archive.recipe)
     recorded = {s.rpartition('.')[0] for s in near.sensor}
-    for code, candidates in sorted((archive.synthetics or {}).items()):
-        if code.count('.') > 1 or code in recorded or '.'.join(code.split('.')[::-1]) in recorded: continue
-        own = synthetics_of_event(candidates, source, archive.times)
-        missing = Rejected('no record', 'no record overlaps the window')
-        if own: rows.append(ledger_row(name, code, missing, [s.path for s in own], archive.top))
-    return rows
+    own, level = {}, not set(archive.recipe.components) - {'Z'}
+    for key, candidates in sorted((archive.synthetics or {}).items()):
+        code = station_code(key)
+        if level and key != code or code in recorded or '.'.join(code.split('.')[::-1]) in recorded: continue
+        own.setdefault(code, []).extend(synthetics_of_event(candidates, source, archive.times))
+    missing = Rejected('no record', 'no record overlaps the window')
+    return [ledger_row(name, code, missing, [s.path for s in x], archive.top) for code, x in own.items() if x]
 
 # %% ../../nbs/data/09_archive.ipynb #38323396
 def unused_rows(
@@ -811,6 +834,8 @@ def unused_rows(
     # the first event that ends after the record's start must begin before its end; `event_pairs` reports the others
     first = np.searchsorted(zeros, r.start.values - archive.recipe.end, side='right')
     alone = ~(np.r_[zeros, np.inf][first] + archive.recipe.start < r.end.values)
+    for t in np.unique(zeros[np.unique(first[alone & (first < len(zeros))])]):   # events soon after a record's end
+        alone &= ~_are_near(r, t, archive.recipe).values
     for x in r[alone].sort_values('station', kind='stable').itertuples():
         rows.append(ledger_row('', x.station, Rejected('no event', _why_alone(x, zeros, names)), [x.path], archive.top))
     return rows

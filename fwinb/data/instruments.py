@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SENSORS', 'BANDS', 'UNITS', 'SCALES', 'SPELLINGS', 'GROUND', 'CLOSE', 'FAR', 'SHAPE', 'LATE', 'SLOW', 'CHECKED',
            'NEAR_KM', 'FAR_DEG', 'HEIGHTS', 'SEA_FLOOR', 'RATE', 'REACH', 'MEET', 'NOMINAL', 'FLAT', 'TURNED', 'SKEW',
-           'Place', 'GroundMotion', 'Instrument', 'is_vertical', 'preference', 'ground_unit', 'input_unit',
+           'SETS', 'Place', 'GroundMotion', 'Instrument', 'is_vertical', 'preference', 'ground_unit', 'input_unit',
            'response_fault', 'in_metres', 'displacement_response', 'checked_at', 'stated', 'pole_zero_gain',
            'settle_response', 'as_place', 'apart', 'agree_on_place', 'find_place', 'Epoch', 'find_instrument',
            'orientation', 'find_channel', 'find_orientation', 'channel_axes', 'radial_transverse', 'rotate_to_zrt']
@@ -592,8 +592,8 @@ def orientation(
     code = station.split('.')[-1]
     letter, remarks = code[-1:], []
     if letter in 'RT': return np.nan, 0., ''
-    def known(x, low): return None if x is None or not (np.isfinite(x) and low <= x <= 360) else float(x)
-    azimuth, dip = known(azimuth, -360), known(dip, -90)
+    def known(x, most): return None if x is None or not (np.isfinite(x) and abs(x) <= most) else float(x)
+    azimuth, dip = known(azimuth, 360), known(dip, 90)
     nominal = NOMINAL.get(letter, (None, 0. if letter in '12' else None))
     for what, value, usual in (('azimuth', azimuth, nominal[0]), ('dip', dip, nominal[1])):
         if value is None and usual is None:
@@ -608,21 +608,30 @@ def find_channel(
     station:str,         # NET.STA.LOC.CHA
     start, end,          # UTCDateTime, between which the metadata must hold
     rate=None, place=None, band=BAND, # as for `find_instrument`
+    stated=(None, None), # azimuth and dip of a header, degrees, for what the metadata do not state
 )->Instrument:
     "Response, place and orientation of a channel of any direction, or `Rejected`"
-    def orient(channel, station): return 1, *orientation(station, channel.azimuth, channel.dip)
+    def orient(channel, station): return 1, *orientation(station, *_or_stated(channel, stated))
     return _find(inventory, station, start, end, rate, place, band, orient)
 
 def find_orientation(
     inventory,           # obspy Inventory, or None
     station:str,         # NET.STA.LOC.CHA
     start, end,          # UTCDateTime, the time in question
-    stated=(None, None), # azimuth and dip of a header, for channels that the metadata do not have
+    stated=(None, None), # azimuth and dip of a header, degrees, for what the metadata do not state
 )->tuple:                # azimuth and dip, degrees, and a remark
     "Orientation of a channel whose response nobody needs, or `Rejected`"
     epochs = _of_channel(inventory, station, station.split('.')[-1])
-    now = [e.channel for e in epochs if _overlaps(e.start, e.end, start, end)]
-    return orientation(station, *((now[-1].azimuth, now[-1].dip) if now else stated))
+    now = [_or_stated(e.channel, stated) for e in epochs if _overlaps(e.start, e.end, start, end)]
+    ways = [orientation(station, *way) for way in now or [stated]]
+    axes = channel_axes(*np.array([way[:2] for way in ways]).T)
+    if np.linalg.norm(axes - axes[0], axis=1).max() > np.radians(TURNED):
+        said = ', '.join(f'{azimuth:g} dip {dip:g}' for azimuth, dip, _ in ways)
+        raise Rejected('metadata', f'{len(ways)} epochs valid: azimuths {said} degrees', station)
+    return ways[-1]
+
+def _or_stated(channel, stated):
+    return [b if a is None else a for a, b in zip((channel.azimuth, channel.dip), stated)]
 
 # %% ../../nbs/data/02_instruments.ipynb #87f9dae6
 def channel_axes(
@@ -640,6 +649,8 @@ def radial_transverse(
     return np.array([[-np.sin(b), -np.cos(b)], [-np.cos(b), np.sin(b)]])
 
 # %% ../../nbs/data/02_instruments.ipynb #0b2ac020
+SETS = 'UVW', '123', 'NE', '12', 'RT'   # last letters of channels that give R and T (and Z), in order of preference
+
 def rotate_to_zrt(
     codes,              # of the channels, such as 'BHN', 'BHE': two horizontals, or three of any direction
     azimuth, dip,       # (n,) degrees
@@ -648,6 +659,8 @@ def rotate_to_zrt(
     "Matrix from the channels of a sensor to Z, R and T, or `Rejected`"
     azimuth, dip = np.asarray(azimuth, float), np.asarray(dip, float)
     turned = [c[-1:] for c in codes]
+    if len(codes) not in (2, 3):
+        raise Rejected('lone horizontal', f"{', '.join(codes)}: two or three channels give R and T, not {len(codes)}")
     if turned == ['R', 'T']: return ('R', 'T'), np.eye(2), ''
     said = ', '.join(f'{c} {a:g}' + (f' dip {d:g}' if d else '') for c, a, d in zip(codes, azimuth, dip))
     axes, rows = channel_axes(azimuth, dip), radial_transverse(back_azimuth)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SYNTHETIC_TOP', 'COMPUTED_TOP', 'MIN_SNR', 'QUIET', 'LATE', 'REST', 'SHAPE', 'SCALE', 'POWERS', 'MOTIONS', 'DEAD',
-           'find_synthetic', 'recorded_synthetic', 'synthetic_displacement', 'signal_to_noise', 'settle_unit',
-           'unit_fault', 'ground_motion', 'motion_instrument', 'check_band', 'pair_values', 'pair_dataset', 'make_pair',
-           'rotated_signal_to_noise', 'component_values', 'make_pairs']
+           'ALONG_T', 'ROUNDING', 'WEAK', 'find_synthetic', 'recorded_synthetic', 'synthetic_displacement',
+           'signal_to_noise', 'settle_unit', 'unit_fault', 'ground_motion', 'motion_instrument', 'check_band',
+           'pair_values', 'pair_dataset', 'make_pair', 'rotated_signal_to_noise', 'component_values', 'make_pairs']
 
 # %% ../../nbs/data/07_preprocess.ipynb #c5190f07
 from functools import partial
@@ -19,7 +19,7 @@ from scipy.signal import CZT, detrend
 
 from .events import Rejected, Source, read_source
 from .instruments import (
-    GroundMotion, Instrument, displacement_response, find_channel, find_instrument, find_place, ground_unit,
+    SETS, GroundMotion, Instrument, displacement_response, find_channel, find_instrument, find_place, ground_unit,
     is_vertical, radial_transverse, rotate_to_zrt)
 from .records import PAD, check_counts, check_finite, contiguous, window_of
 from ..pairs.schema import SCHEMA, STUDY, Recipe, build_pairs, path_geometry
@@ -32,6 +32,7 @@ def find_synthetic(
     margin=None,        # s required before (of a record) and after the window; None: the recipe's
     station:str='',     # NET.STA.LOC.CHA, for the message
     recipe:Recipe=STUDY, # its window
+    still:bool=False,   # may it be at rest, such as T of an explosion?
 )->Trace:
     "The synthetic if it is usable, or `Rejected`"
     traces = [synthetic] if isinstance(synthetic, Trace) else list(synthetic or ())
@@ -44,7 +45,7 @@ def find_synthetic(
         raise Rejected('bad synthetic', f'has {start:.1f} to {end:.1f} s after the origin, {needs}', station)
     if not np.isfinite(np.ma.filled(tr.data, np.nan)).all():
         raise Rejected('bad synthetic', 'samples that are not finite', station)
-    if not np.any(np.diff(tr.data)): raise Rejected('bad synthetic', 'it never changes', station)
+    if not (still or np.any(np.diff(tr.data))): raise Rejected('bad synthetic', 'it never changes', station)
     if tr.stats.get('sac', {}).get('idep') in (7, 8):
         raise Rejected('bad synthetic', 'its header says velocity or acceleration, not displacement', station)
     return tr
@@ -151,7 +152,10 @@ def unit_fault(
     for what, (x, y) in others.items():
         r, size = _correlation(x, y), np.linalg.norm(x)/np.linalg.norm(y)
         if r > max(best, r0 + .1) and .5 < size < 2: best, found = r, f'correlation {r0:.2f}, {r:.2f} {what}'
-    if found: return found
+    return found or _scale_fault(obs, syn)
+
+def _scale_fault(obs, syn):
+    ratio, r0 = np.linalg.norm(obs)/np.linalg.norm(syn), _correlation(obs, syn)
     power = next((p for p in POWERS if .5 < ratio/p < 2), None)
     if r0 < SHAPE or 1/SCALE < ratio < SCALE: return ''
     return f'{ratio:.3g} times the synthetic at a correlation of {r0:.2f}' + (f': {POWERS[power]}?' if power else '')
@@ -284,7 +288,8 @@ def make_pair(
 def _two_traces(tr, syn, zero, sensor, band, recipe):
     "(2, npts) displacement of record and synthetic, the signal-to-noise ratio, and a remark"
     obs, model, respond = _in_band(tr, syn, zero, sensor, band, recipe)
-    obs, said = _in_metres(obs, model, sensor)
+    per_metre, said = _per_metre(obs, model, sensor)
+    obs = obs/per_metre
     _check_motion(obs, model, tr.id, isinstance(sensor.response, GroundMotion), recipe)
     snr = signal_to_noise(tr.data, tr.stats.delta, tr.stats.starttime - zero, respond, band, recipe)
     return np.stack([obs, model]), snr, said
@@ -296,6 +301,8 @@ def _in_band(tr, syn, zero, sensor, band, recipe):
     coarse = max(dt, syn.stats.delta)
     if .5/coarse < band[3]: raise Rejected('too coarse', f'a sample every {coarse:g} s', tr.id)
     support = start, min(tr.stats.endtime, syn.stats.endtime - syn.stats.delta) - zero
+    if support[1] <= recipe.end:
+        raise Rejected('too short', f'ends {support[1]:.2f} s after the origin, needs to pass {recipe.end:g} s', tr.id)
     response = sensor.response._replace(per_metre=1.) if _open_unit(sensor) else sensor.response
     def respond(f): return displacement_response(response, f, tr.id)
     obs = sensor.sign*band_limited(tr.data, dt, start, respond, support, band, recipe=recipe)
@@ -303,11 +310,11 @@ def _in_band(tr, syn, zero, sensor, band, recipe):
 
 def _open_unit(sensor): return isinstance(sensor.response, GroundMotion) and np.isnan(sensor.response.per_metre)
 
-def _in_metres(obs, model, *sensors):
-    "`obs` in metres, and a remark if metres or nanometres was the question"
-    if not any(map(_open_unit, sensors)): return obs, ''
+def _per_metre(obs, model, sensor):
+    "Samples per metre, and a remark if metres or nanometres was the question"
+    if not _open_unit(sensor): return 1., ''
     per_metre = settle_unit(obs, model)
-    return obs/per_metre, f"in {'nm' if per_metre > 1 else 'm'}, by the amplitude of the synthetic"
+    return per_metre, f"in {'nm' if per_metre > 1 else 'm'}, by the amplitude of the synthetic"
 
 def _check_motion(obs, model, station, ground, recipe):
     "Raise `Rejected` for a dead record or one in another unit; `ground`: is it ground motion already?"
@@ -318,10 +325,13 @@ def _check_motion(obs, model, station, ground, recipe):
 
 
 # %% ../../nbs/data/07_preprocess.ipynb #aa9d1201
+ALONG_T = .0017  # share of R in N or E below which they are T (0.1 degrees)
+
 def _ground_synthetics(synthetic, parts, back_azimuth, find):
     "Traces of the components `parts` on one time axis; `find`: checks a trace"
+    share = dict(zip('EN', abs(radial_transverse(back_azimuth)[0])), T=0.)
     def get(part):
-        try: return find(synthetic(part))
+        try: return find(synthetic(part), still=share.get(part, 1.) < ALONG_T)
         except Rejected as e: raise Rejected(e.reason, f'component {part}: {e.detail}', e.station) from e
     up = [get('Z')] if 'Z' in parts else []
     try: north, east = get('N'), get('E')
@@ -392,13 +402,18 @@ def component_values(
             if isinstance(record, Rejected): raise record
             ready[station] = _ready(record, find, source, band, margin, late, recipe)
         except Rejected as e: lost[station] = e
-    if lost:
-        why = '; '.join(f"{s.split('.')[-1]} was dropped: {e.reason}" for s, e in lost.items())
-        return lost | {s: Rejected('lone horizontal', why, s) for s in ready}
+    if lost: return _partners(lost, records)
     try: return dict(_rotated(ready, synthetic, source, band, margin, min_snr, recipe))
     except Rejected as e: return dict.fromkeys(ready, e)
 
+def _partners(lost, stations):
+    "Outcome of the channels of a sensor of which some are lost"
+    why = '; '.join(f"{s.split('.')[-1]} was dropped: {e.reason}" for s, e in lost.items())
+    return lost | {s: Rejected('lone horizontal', why, s) for s in stations if s not in lost}
+
 # %% ../../nbs/data/07_preprocess.ipynb #445a4636
+ROUNDING = 1e-5  # of the largest component of a synthetic: a smaller one is zero, but for single precision
+
 def _rotated(ready, synthetic, source, band, margin, min_snr, recipe):
     "(channel, outcome) of the components of a sensor; `ready`: channel -> (Trace, Instrument)"
     traces, sensors = zip(*ready.values())
@@ -411,20 +426,42 @@ def _rotated(ready, synthetic, source, band, margin, min_snr, recipe):
     found = [_in_band(tr, _projected(ground, row), zero, sensor, band, recipe)
              for tr, sensor, row in zip(traces, sensors, np.linalg.inv(matrix))]
     obs, model, responds = (list(x) for x in zip(*found))
-    obs, said = _in_metres(np.stack(obs), np.stack(model), *sensors)
+    obs, said, lost = _each_in_metres(obs, model, ready)
+    if lost:
+        yield from _partners(lost, ready).items()
+        return
     channels = [(tr.data, tr.stats.delta, tr.stats.starttime - zero, r) for tr, r in zip(traces, responds)]
     ratios = rotated_signal_to_noise(channels, matrix, band, recipe)
     notes = [s.remark for s in sensors] + [tr.stats.get('remark', '') for tr in traces]
-    remarks = '; '.join(dict.fromkeys(r for r in (source.remark, *notes, said, turn) if r))
+    remarks = '; '.join(dict.fromkeys(r for r in (source.remark, *notes, *said, turn) if r))
     is_motion = any(isinstance(s.response, GroundMotion) for s in sensors)
-    for part, u, v, snr in zip(parts, matrix @ obs, matrix @ np.stack(model), ratios):
+    moved = matrix @ np.stack(model)
+    rest = ROUNDING*np.linalg.norm(moved, axis=1).max()
+    for part, u, v, snr in zip(parts, matrix @ obs, moved, ratios):
         if part not in recipe.components: continue
         try:
-            if not v.any(): raise Rejected('bad synthetic', f'component {part}: zero in the band', stem + part)
+            if np.linalg.norm(v) <= rest:
+                raise Rejected('bad synthetic', f'component {part}: zero in the band', stem + part)
             _check_motion(u, v, stem + part, is_motion, recipe)
             if snr < min_snr: raise Rejected('snr', f'{snr:.2f}, less than {min_snr:g}', stem + part, snr)
         except Rejected as e: yield stem + part, e
         else: yield stem + part, (_variables(np.stack([u, v]), snr, source, first, stem + part, part), first, remarks)
+
+WEAK = .1       # of the largest synthetic of a sensor's channels: a smaller one does not tell a unit
+
+def _each_in_metres(obs, model, ready):
+    "(n, npts) displacement, m, remarks, and channel -> `Rejected`, of channels whose units may differ"
+    size, out, notes, lost = np.linalg.norm(model, axis=1), [], {}, {}
+    for k, (station, (_, sensor)) in enumerate(ready.items()):
+        weak = size[k] <= WEAK*size.max()
+        like = int(size.argmax()) if weak else k
+        per_metre, notes[station] = _per_metre(obs[like], model[like], sensor)
+        out.append(obs[k]/per_metre)
+        fault = '' if weak else _scale_fault(out[k], model[k])      # of one channel: its gain or its unit
+        if fault: lost[station] = Rejected('unit', fault, station)
+    said = [*dict.fromkeys(notes.values())]
+    if len(said) > 1: said = [f"{s.split('.')[-1]} {x}" for s, x in notes.items() if x]
+    return np.stack(out), said, lost
 
 def _projected(traces, weights):
     "One Trace: the sum of some on one time axis"
@@ -442,10 +479,15 @@ def make_pairs(
     channels, settings = {}, dict(band=band, margin=margin, min_snr=min_snr, recipe=recipe)
     for tr in record: channels.setdefault(tr.id, Stream()).append(tr)
     def of(part): return next((tr for tr in synthetic if tr.stats.channel[-1:] == part), None)
-    level = [s for s in channels if s[-1:] == 'Z' and 'Z' in recipe.components]
-    rows = [pair_values(channels[s], of('Z'), event, inventory, **settings)[0] for s in level]
-    turned = {s: x for s, x in sorted(channels.items()) if s[-1:] != 'Z'}
-    for x in component_values(turned, of, event, inventory, **settings).values() if turned else ():
+    level = [s for s in channels if s[-1:] == 'Z']
+    rows = [pair_values(channels[s], of('Z'), event, inventory, **settings)[0]
+            for s in level if 'Z' in recipe.components]
+    turned = [s for s in channels if s[-1:] != 'Z'] if set(recipe.components) - {'Z'} else []
+    stem, best = next(((s[:-1], x) for s in turned for x in SETS if {s[:-1] + c for c in x} <= set(turned)), ('', ''))
+    if turned and not best:
+        raise Rejected('lone horizontal', f"{', '.join(turned)}: none of {', '.join(SETS)}", turned[0])
+    used = {stem + c: channels[stem + c] for c in best}
+    for s, x in (component_values(used, of, event, inventory, **settings) if used else {}).items():
         if isinstance(x, Rejected): raise x
-        rows.append(x[0])
+        if not (level and s[-1:] == 'Z'): rows.append(x[0])
     return pair_dataset(rows, origin, **settings)

@@ -513,7 +513,7 @@ def contiguous(
 )->Trace:               # one piece, with up to `PAD` seconds on each side of the window; `stats.remark` on its times
     "The uninterrupted piece of a record that covers the window, or `Rejected`"
     start, end = window_of(zero, margin, recipe)
-    station, parts = pieces(record, zero + recipe.start - PAD, zero + recipe.end + PAD, (start, end))
+    station, parts = pieces(record, zero - PAD, zero + recipe.end + PAD, (start, end))
     inside = [p for p in parts if p.stats.endtime > start and p.stats.starttime < end]
     for a, b in zip(inside, inside[1:]): _need_no_gap(record, a, b, zero)
     first = start if late is None else max(start, zero + late)

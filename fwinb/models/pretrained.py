@@ -257,8 +257,9 @@ def unlike_recipe(
     def words(what, of): return what, of(have), of(know)
     if not np.array_equal(np.round(have.band, 6), np.round(know.band, 6)):
         return words('in the band of', lambda r: band_words(r.band))
-    if have.periods != know.periods: return words('of the periods', lambda r: f'{r.periods[0]:g} to {r.periods[1]:g} s')
     if have.window != know.window: return words('in a window of', lambda r: f'{r.start:g} to {r.end:g} s')
+    if have.periods != know.periods:
+        return words('of the periods', lambda r: f'{r.periods[0]:g} to {r.periods[1]:g} s')
     if have.sub_bands != know.sub_bands:
         return words('in the sub-bands', lambda r: f'{", ".join(f"{x:g}" for x in r.sub_bands)} s')
     if set(have.components) - set(know.components): return words('of the components', lambda r: ', '.join(r.components))

@@ -223,6 +223,8 @@ ZEROS 3\nPOLES 2\n-0.037 0.037\n-0.037 -0.037\nCONSTANT 6e8\n"""
     assert (sensor.azimuth, sensor.dip) == (33., 0.)
     path.write_text(text.replace('* AZIMUTH : 33.0\n', ''))
     with pytest.raises(Rejected, match='azimuth of BH1'): find_channel(read_stations(path), 'XX.AAA..BH1', T0, T0+1)
+    sensor = find_channel(read_stations(path), 'XX.AAA..BH1', T0, T0+1, stated=(34., None))
+    assert (sensor.azimuth, sensor.dip) == (34., 0.)
 
 def test_epochs_that_turn():
     "A sensor was turned, and the metadata do not say when: two epochs are valid"
@@ -232,6 +234,16 @@ def test_epochs_that_turn():
     records = {f'XX.AAA..BH{c}': record(f'BH{c}', *way) for c, way in {'1': (40., 0.), '2': (130., 0.)}.items()}
     out = component_values(records, synthetic, EVENT, inv, recipe=RECIPE)
     assert {e.reason for e in out.values()} == {'metadata'} and 'azimuths 0.0 dip 0.0, 40.0 dip 0.0 degrees' in out['XX.AAA..BH1'].detail
+    with pytest.raises(Rejected, match='2 epochs valid: azimuths 0 dip 0, 40 dip 0 degrees'):
+        find_orientation(inv, 'XX.AAA..BH1', T0, T0+1)
+
+def test_stated_orientation():
+    "A header states what the metadata do not; no dip is beyond 90 degrees"
+    inv = metadata({'BH1': (None, 3.)})
+    assert find_orientation(inv, 'XX.AAA..BH1', T0, T0+1, (33., 0.))[:2] == (33., 3.)
+    assert orientation('XX.AAA..BHN', 10., 360.)[:2] == (10., 0.)
+    with pytest.raises(Rejected, match='the dip of BHU'): orientation('XX.AAA..BHU', 10., 200.)
+    with pytest.raises(Rejected, match='two or three channels'): rotate_to_zrt(['BHN'], [0.], [0.], 30.)
 
 # folders
 
@@ -275,6 +287,106 @@ def test_codes(tmp_path, codes, expected):
     for s, d in zip(ledger.station, ledger.detail):
         assert ('as recorded is not used' in d) == ('BHR' in codes and s[-1] in 'RT')
         if s.endswith('BHN') and expected.get('BHN') == 'lone horizontal': assert d == 'no BHE beside BHN'
+
+@pytest.mark.parametrize('codes, parts, expected', [
+    ('ZNE', 'ZRT', 'ZRT'), ('ZUVW', 'ZRT', 'ZRT'), ('UVW', 'ZRT', 'ZRT'), ('ZNE12', 'ZRT', 'ZRT'), ('Z', 'ZRT', 'Z'),
+    ('ZNE', 'Z', 'Z'), ('ZN', 'ZRT', None), ('NE', 'T', 'T')])
+def test_make_pairs(codes, parts, expected):
+    "Channels of one sensor that give the recipe's components, each once"
+    ways = dict(Z=(0., -90.), **NORTH_EAST, **GALPERIN, **{'1': (33., 0.), '2': (123., 0.)})
+    recipe, read = RECIPE._replace(components=tuple(parts)), Stream([record(f'BH{c}', *ways[c]) for c in codes])
+    args = read, Stream([synthetic(c) for c in ('Z' if parts == 'Z' else 'ZRT')]), EVENT, metadata({f'BH{c}': ways[c] for c in codes})
+    if expected: assert [*make_pairs(*args, recipe=recipe).component.values] == [*expected]
+    else:
+        with pytest.raises(Rejected, match='lone horizontal'): make_pairs(*args, recipe=recipe)
+
+def cut_files(top, *spans):
+    "Give the miniSEED files of a folder parts in files of their own"
+    for path in [*(top/'obsd').iterdir()]:
+        tr, = obspy.read(path)
+        path.unlink()
+        for k, (a, b) in enumerate(spans): tr.slice(T0+a, T0+b).write(str(path.with_name(f'{path.stem}_{k}.mseed')), 'MSEED')
+    return top
+
+@pytest.mark.parametrize('at', [570., -300.])
+def test_split_before_the_window(tmp_path, at):
+    "A record in two files, the first of which ends between the quiet time before the origin and the window"
+    late = RECIPE._replace(start=600., length=1800.)
+    whole, _ = preprocess_folder(folder(tmp_path/'a'), recipe=late)
+    pairs, ledger = preprocess_folder(cut_files(folder(tmp_path/'b'), (-900, at-1), (at, 3600)), recipe=late)
+    assert reasons(ledger) == dict.fromkeys(('BHZ', 'BHR', 'BHT'), 'ok') and len(ledger) == 3
+    assert close(pairs.waveform.values, whole.waveform.values, 1e-5) and close(pairs.snr.values, whole.snr.values, 1e-3)
+
+def test_late_windows(tmp_path):
+    "Reading begins before the origin, wherever the window is; a record that only precedes the window is of no event"
+    top, late = folder(tmp_path/'a'), RECIPE._replace(start=1950., length=1000.)
+    pairs, _ = preprocess_folder(top, recipe=late, min_snr=0)
+    assert pairs.sizes['pair'] == 3 and pairs.snr.notnull().all()
+    _, ledger = preprocess_folder(cut_files(top, (-900, 1900)), recipe=late)
+    assert reasons(ledger) == {'BHZ': 'no event', 'BHN': 'no event', 'BHE': 'no event', 'AAA': 'no record'}
+
+def test_too_short_for_the_taper():
+    "A record that ends with the window is too short for any taper"
+    out = rotated(NORTH_EAST, recipe=RECIPE._replace(margin=(0., .1)), N=dict(end=2400.6), E=dict(end=2400.6))
+    assert {e.reason for e in out.values()} == {'too short'}
+
+@pytest.mark.parametrize('parts', ['T', 'NE', 'ZNE'])
+def test_unrecorded(tmp_path, parts):
+    "One row for a station that has synthetics and no record, whatever their components"
+    top = folder(tmp_path/'a')
+    for c in parts:
+        tr = synthetic(c, 'ZNERT')
+        tr.stats.station = 'BBB'
+        tr.write(str(top/f'synt/XX.BBB.MX{c}.sac'), 'SAC')
+    _, ledger = preprocess_folder(top, recipe=RECIPE)
+    row, = ledger[ledger.station == 'XX.BBB'].itertuples()
+    assert row.reason == 'no record' and row.file.count('XX.BBB.MX') == len(parts)
+
+def test_synthetic_of_another_place(tmp_path):
+    "Each synthetic of a sensor is of its place"
+    top = folder(tmp_path/'a')
+    tr = synthetic('E', 'ZNE')
+    tr.stats.sac = dict(stla=10., stlo=20.)
+    tr.write(str(top/'synt/XX.AAA.MXE.sac'), 'SAC')
+    _, ledger = preprocess_folder(top, recipe=RECIPE)
+    assert reasons(ledger) == dict(BHZ='ok', BHN='bad synthetic', BHE='bad synthetic')
+    assert ledger.detail[1:].str.contains('component E: .*24.88 degrees from the station').all()
+
+@pytest.mark.parametrize('fault', ['gap', 'unreadable'])
+def test_third_channel_lost(tmp_path, fault):
+    "1 and 2 give R and T without 3"
+    top = folder(tmp_path/'a', ('BH1', 'BH2', 'BH3'), ways={'3': (0., -85.)})
+    path = top/'obsd/BH3.mseed'
+    if fault == 'gap':
+        tr, = obspy.read(path)
+        Stream([tr.slice(T0-900, T0+500), tr.slice(T0+700, T0+3600)]).write(str(path), 'MSEED')
+    else:
+        raw = path.read_bytes()
+        path.write_bytes(raw[:len(raw)//3] + bytes(len(raw)//3*2))
+    _, ledger = preprocess_folder(top, recipe=RECIPE)
+    found = reasons(ledger)
+    assert found['BH3'] == fault and found['BHR'] == found['BHT'] == 'ok'
+
+def test_headers_of_horizontals(tmp_path):
+    "CMPINC 0, where SAC's programs begin, is no vertical N; azimuths of headers stand in for those that metadata lack"
+    top, way = ground_folder(tmp_path/'a', 'NE'), dict(N=0., E=90.)
+    for p in top.glob('*.d.sac'):
+        tr, = read_records(p)[0]
+        tr.stats.sac.update(dict(cmpaz=way[tr.stats.channel[-1]], cmpinc=0.))
+        tr.write(str(p), 'SAC')
+    pairs, ledger = preprocess_folder(top, top, recipe=RECIPE)
+    assert reasons(ledger) == dict(BHR='ok', BHT='ok')
+    for p in top.glob('*.d.sac'):
+        tr, = read_records(p)[0]
+        tr.stats.channel = tr.stats.channel.replace('N', '1').replace('E', '2')
+        tr.stats.sac.kcmpnm = tr.stats.channel
+        p.unlink()
+        tr.write(str(top/f'XX.AAA..{tr.stats.channel}.d.sac'), 'SAC')
+    inv = metadata({'BH1': (None, 0.), 'BH2': (None, 0.)})
+    for c in inv[0][0]: c.response = None
+    inv.write(str(top/'inv.xml'), 'STATIONXML')
+    again, ledger = preprocess_folder(top, own_synthetics(top) or top, recipe=RECIPE)
+    assert reasons(ledger) == dict(BHR='ok', BHT='ok') and close(again.waveform.values, pairs.waveform.values)
 
 @pytest.mark.parametrize('form', ['text', 'one file', 'R and T', 'asdf'])
 def test_formats_of_synthetics(tmp_path, form):

@@ -384,6 +384,13 @@ def test_syngine_gives_up(centre, inventory, tmp_path):
     assert sum(a.path.endswith('/query') for a in asked(centre)) == 3
     assert list(fetch_syngine(events, one, tmp_path/'synt', centre.base).status) == ['fetched', 'fetched']
 
+def test_syngine_refuses_one_component(centre, inventory, tmp_path):
+    "A refusal is of one component; the others are asked for"
+    one = {'SY.KIP': station_places(inventory)['SY.KIP']}
+    for part, n in (('N', 1), ('Z', 2), ('N', 2), ('Z', 2)):
+        table = fetch_syngine([('SIM1', sample_event())], one, tmp_path/'synt', centre.base, pause=.01, component=part)
+        assert list(table.status) == ['refused'] and sum(a.path.endswith('/query') for a in asked(centre)) == n
+
 def test_syngine_other_model(centre, inventory, tmp_path):
     one = {'SY.ADK': station_places(inventory)['SY.ADK']}
     fetch_syngine([('SIM1', sample_event())], one, tmp_path/'synt', centre.base)

@@ -661,17 +661,18 @@ def _rows_of(path):
     text = path.read_text(encoding='utf-8', errors='replace').replace('\0', '') if path.is_file() else ''
     return [r for r in csv.DictReader(text.splitlines()) if r.get('station') and r.get('model')]
 
-def _read_refused(path, model):
-    "Stations that the service refused for a model, and the reason"
-    return {r['station']: str(r.get('reason')) for r in _rows_of(path) if r['model'] == model}
+def _read_refused(path, model, component):
+    "Stations that the service refused for a model and a component, and the reason; a list without components is of Z"
+    return {r['station']: str(r.get('reason')) for r in _rows_of(path)
+            if r['model'] == model and (r.get('component') or 'Z') == component}
 
-def _add_refused(path, model, new):
+def _add_refused(path, model, component, new):
     "Append refusals; the file is replaced in one step"
     old = _rows_of(path)
     with atomic_path(path) as tmp, open(tmp, 'w', newline='', encoding='utf-8') as f:
-        w = csv.DictWriter(f, ('station', 'model', 'reason'), restval='', extrasaction='ignore')
+        w = csv.DictWriter(f, ('station', 'model', 'component', 'reason'), restval='', extrasaction='ignore')
         w.writeheader()
-        w.writerows([*old, *(dict(station=s, model=model, reason=r) for s, r in new.items())])
+        w.writerows([*old, *(dict(station=s, model=model, component=component, reason=r) for s, r in new.items())])
 
 def _there(home, places, model, component):
     "Files of an event, and faults of those that cannot be read; a `ValueError` if others are of another model"
@@ -720,7 +721,7 @@ def fetch_syngine(
         except Rejected as e:
             rows.append((name, '', 'refused', f'{e.reason}: {e.detail}', ''))
             continue
-        known = _known_rows(name, files, bad, _read_refused(home/'refused.csv', model), folder)
+        known = _known_rows(name, files, bad, _read_refused(home/'refused.csv', model, component), folder)
         rows += known
         missing = [c for c in places if c not in {row[1] for row in known}]
         for part in (missing[i:i+at_once] for i in range(0, len(missing), at_once)):
@@ -774,7 +775,8 @@ def _fetch(part, ask, places, files, source, info, h, request, folder):
             continue
         with atomic_path(files[code]) as tmp: tr.write(str(tmp), 'SAC')
         rows.append((source.name, code, 'fetched', '', files[code].relative_to(folder).as_posix()))
-    if refused: _add_refused(files[part[0]].parent/'refused.csv', request['model'], refused)
+    listed = files[part[0]].parent/'refused.csv'
+    if refused: _add_refused(listed, request['model'], request['components'], refused)
     return rows + [(source.name, code, 'refused', why, '') for code, why in refused.items()]
 
 def _as_trace(st, code, source, place, info, request, h):

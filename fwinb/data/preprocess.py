@@ -154,7 +154,9 @@ def unit_fault(
         if r > max(best, r0 + .1) and .5 < size < 2: best, found = r, f'correlation {r0:.2f}, {r:.2f} {what}'
     return found or _scale_fault(obs, syn)
 
+# %% ../../nbs/data/07_preprocess.ipynb #7bad6460
 def _scale_fault(obs, syn):
+    "How much larger or smaller a record of the same shape is; '' within `SCALE`"
     ratio, r0 = np.linalg.norm(obs)/np.linalg.norm(syn), _correlation(obs, syn)
     power = next((p for p in POWERS if .5 < ratio/p < 2), None)
     if r0 < SHAPE or 1/SCALE < ratio < SCALE: return ''
@@ -447,6 +449,7 @@ def _rotated(ready, synthetic, source, band, margin, min_snr, recipe):
         except Rejected as e: yield stem + part, e
         else: yield stem + part, (_variables(np.stack([u, v]), snr, source, first, stem + part, part), first, remarks)
 
+# %% ../../nbs/data/07_preprocess.ipynb #aa2cba14
 WEAK = .1       # of the largest synthetic of a sensor's channels: a smaller one does not tell a unit
 
 def _each_in_metres(obs, model, ready):

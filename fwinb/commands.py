@@ -78,7 +78,8 @@ def select_parser(
     p.add_argument('--recipe', help="components, window and band: 'study' (default), 'surface', 'middle', 'short', or "
                                     'a YAML file with a row like those of data/recipes.yml')
     p.add_argument('--model', default='usable', help="'usable' (default; for another recipe the one that ships "
-                                                     "for it), 'paper', a card (.json), or the folder that fwinb-train wrote")
+                                                     "for it), 'paper', a card (.json), or the folder of "
+                                                     "fwinb-train")
     how = p.add_mutually_exclusive_group()
     how.add_argument('--precision', type=float, default=.95,
                      help='share of the accepted traces that shall be usable, on average; nothing that the model '

@@ -226,7 +226,7 @@ def _name(path, folder): return path.relative_to(folder).as_posix() if path.is_r
 def _check_vault(group, zero, archive, settings):
     "Rows of all channels of one station and event"
     recipe = settings[-1]
-    st, unread = read_near(group, zero + recipe.start - PAD, zero + recipe.end + PAD, zero)
+    st, unread = read_near(group, zero - PAD, zero + recipe.end + PAD, zero)
     rows, ground = [], {}
     for station, files in group.groupby('station').path:
         unit, e = group.unit[group.station == station].iloc[0], unread.get(station)

@@ -189,8 +189,8 @@ def _check_calibration(c, need, path):
         need(f'calibration.accept_from.{k}', ok, v, 'the probability for a precision between 0 and 1')
 
 # %% ../../nbs/models/04_pretrained.ipynb #9d39eea8
-SELECTORS = ('usable', 'surface')   # shipped selectors: of the study, and of the recipes of their names
-SHIPPED = (*SELECTORS, 'paper')               # names of the weights that come with fwinb
+SELECTORS = ('usable', 'surface')   # shipped selectors: of the study, and of the recipe of that name
+SHIPPED = (*SELECTORS, 'paper')     # names of the weights that come with fwinb
 
 def load_model(
     name='usable',  # of `SHIPPED`, the path of a card (.json), or a folder with one card

@@ -103,7 +103,8 @@ def recipe_of(
     recipe = (STUDY if said is None else as_recipe(said))._replace(npts=n)
     if said is None and n > 1 and 'time' in pairs.coords:
         if abs((last := float(pairs.time[-1])) - recipe.times[-1]) > recipe.dt/2:
-            raise ValueError(f'the attributes lack the recipe, and the last sample at {last:g} s is not that of the study')
+            raise ValueError(f'the attributes lack the recipe, and the last sample, at {last:g} s, '
+                             'is not that of the study')
     return recipe
 
 # %% ../../nbs/pairs/00_schema.ipynb #ff0d39b6

@@ -211,4 +211,4 @@ def test_components_of_an_event(tmp_path):
     assert np.abs(traces['R'].data + np.cos(back)*n.data + np.sin(back)*e.data).max() < 1e-6*np.abs(e.data).max()
     assert np.abs(traces['T'].data - np.sin(back)*n.data + np.cos(back)*e.data).max() < 1e-6*np.abs(e.data).max()
     assert traces['Z'].times()[-1] + z.stats.sac['b'] >= recipe.end + recipe.margin[1]
-    assert set(prem_components(event, ONE, recipe._replace(components=('T',)))['XX.AAA']) == {'T'}
+    assert set(prem_components(event, ONE, recipe._replace(components=('T',)))['XX.AAA']) == {'Z', 'R', 'T'}        # R and T need each other

@@ -27,8 +27,9 @@ from .data.files import one_line
 from .data.preprocess import pair_dataset
 from .earth.modes import modes_for
 from .earth.toroidal import prem_components
-from .models.pretrained import (
-    classify, decide, describe, fitting_model, limits_for, load_model, model_recipe, pairs_recipe, unlike_recipe)
+from fwinb.models.pretrained import (
+    SHIPPED, classify, decide, describe, fitting_model, limits_for, load_model, model_recipe, pairs_recipe,
+    unlike_recipe)
 from .pairs.plot import draw_coast
 from .pairs.recipes import check_recipe, load_recipe
 from .pairs.schema import CLASSES, STUDY, Recipe
@@ -390,7 +391,8 @@ def select(
     recipe = settle_recipe(obs, recipe, model)
     load = partial(fitting_model, model, recipe)
     loaded = load()
-    if loaded.name != model: say(f'model: {loaded.name}, for the recipe {recipe.name}')
+    if loaded.net is None: say(f'no network knows the recipe {recipe.name}: misfit, correlation and delay only')
+    elif model in SHIPPED and loaded.name != model: say(f'model: {loaded.name}, for the recipe {recipe.name}')
     limits_for(loaded, precision, threshold)    # a wrong limit is refused before the work
     plan = make_plan(obs, syn, events, inventory, skip, stations, units, recipe, say)
     results = run_plan(plan, loaded, load, workers, progress, skip, checkpoint, say)

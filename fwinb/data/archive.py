@@ -33,7 +33,7 @@ from .preprocess import (
     LATE, MIN_SNR, QUIET, check_band, component_values, ground_motion, motion_instrument, pair_dataset, pair_values)
 from .records import PAD, read_stamped, window_of
 from .synthetics import (
-    AsdfEntry, StationSynthetics, after_origin, asdf_entries, asdf_kind, check_xml, index_synthetics, is_asdf,
+    PARTS, AsdfEntry, StationSynthetics, after_origin, asdf_entries, asdf_kind, check_xml, index_synthetics, is_asdf,
     load_synthetic, open_asdf, place_remark, read_text_record, seismogram_name, synthetic_key, synthetics_of_event,
     text_records, undated)
 from ..pairs.schema import STUDY, Recipe, path_geometry
@@ -626,7 +626,11 @@ def _finder(event, source, near, archive, compute):
         held, times = archive.synthetics, archive.times
         own = set(zip(near.path, near.station, near.tag))            # no record is its own synthetic
         def read(station, part='Z'):
-            return load_synthetic(held.get(synthetic_key(station_code(station), part), []), source, times, own)
+            code = station_code(station)
+            found = held.get(synthetic_key(code, part), [])
+            if not found and (others := [p for p in PARTS if held.get(synthetic_key(code, p))]):
+                raise Rejected('no synthetic', f'the files of this station hold {", ".join(others)} only', station)
+            return load_synthetic(found, source, times, own)
         return read
     if compute is None: raise Rejected('no synthetic', 'the archive holds no synthetics')
     places = recorded_places(near, archive, source.time)
@@ -721,14 +725,14 @@ def horizontals(
     archive:Archive,
 )->tuple[list,dict]:     # lists of channels to be rotated, long period first; channel -> `Rejected` of the others
     "Channels of a sensor that give R and T; none if the recipe has only Z"
-    groups, alone, stems = [], {}, {}
+    groups, alone, stems, known = [], {}, {}, ', '.join(dict.fromkeys(''.join(SETS)))
     if not set(archive.recipe.components) - {'Z'}: return groups, alone
     for station, unit in zip(sensor.station, sensor.unit):
         code = station.split('.')[-1]
         motion = len(code) == 3 and code[1] in SENSORS or archive.units or unit
         if not motion or code[-1:] == 'Z': continue
         if code[-1:] in tuple(''.join(SETS)): stems.setdefault(station[:-1], set()).add(code[-1])
-        else: alone[station] = Rejected('not vertical', f'{code} is none of Z, {", ".join("".join(SETS))}', station)
+        else: alone[station] = Rejected('not vertical', f'{code} is none of Z, {known}', station)
     for stem in sorted(stems, key=lambda s: preference(s + 'Z')):
         letters = stems[stem]
         best = next((x for x in SETS if set(x) <= letters), '')

@@ -182,7 +182,7 @@ def plain(obs, syn, dt, start, first, distance, p):
     if inner: troughs = sorted({*inner, *([low] if troughs[0] < low else []), *([high] if troughs[-1] > high else [])})
     else: troughs = []
     peaks = [i for i in peaks if troughs and troughs[0] < i < troughs[-1]]
-    before, after, known = obs[:low], obs[low:], low >= max(int(p.min_period/dt), 1)
+    before, after, known = obs[:low], obs[low:high+1], low >= max(int(p.min_period/dt), 1)
     poor = known and ((after**2).mean() < p.snr_integrate_base*(before**2).mean() or np.abs(after).max() < p.snr_max_base*np.abs(before).max())
     shaped = []
     for c in peaks:

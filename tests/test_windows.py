@@ -84,8 +84,9 @@ def test_amplitude(gain, reason):
 def test_end_of_the_record():
     "A wave that the record cuts off is used up to the last sample, and not beyond"
     syn = pulse(N-100, width=120)
-    good = accepted(picked(syn+noise(1e-4), syn, selection_mode='all_waves')[0])
-    assert len(good) == 1 and good.right.iloc[0] == N-1 and good.left.iloc[0] < N-200
+    table = picked(syn+noise(1e-4), syn, selection_mode='all_waves')[0]
+    last = accepted(table).iloc[-1]
+    assert last.right == N-1 and last.left < N-200 and table.right.max() == N-1
 
 def test_silence_in_a_window():
     obs = np.where(t > 700, 0, noise(1e-3))

@@ -165,7 +165,7 @@ def test_measures():
 def plain(obs, syn, dt, start, first, distance, p):
     "Fates and accepted windows of one trace, straight from the paper"
     npts, fates = len(obs), dict.fromkeys(FATES, 0)
-    env, s, l, ratio = np.abs(hilbert(syn)), 0., 0., []
+    env, s, l, ratio = np.abs(hilbert([*syn, *syn[::-1]]))[:npts], 0., 0., []
     env = env/env.max()
     cs, cl = 10**(-dt/p.min_period), 10**(-dt/(12*p.min_period))
     for x in np.concatenate([np.zeros(1000), env]):

@@ -19,6 +19,7 @@ from obspy.signal.rotate import rotate2zne
 from ..data.events import moment_magnitude, read_source
 from ..data.instruments import displacement_response
 from ..data.records import PAD, contiguous
+from ..earth.arrivals import travel_times
 from ..earth.modes import RADIUS, Modes, station_coordinates
 from ..earth.toroidal import Toroidal, group_velocity, synthesize_zne, trace_of
 from ..pairs.plot import length_unit, literal_text
@@ -186,12 +187,7 @@ def arrival_times(
     period:float=200.,                  # s, of the surface waves
 )->dict:                                # name -> s after the source; without P or S where no such ray arrives
     "Arrival times of P, S, Love and Rayleigh waves in PREM"
-    from obspy.taup import TauPyModel
-    # upwards or downwards; in the shadow zone the next name in the list
-    names = dict(P=('p P', 'Pdiff', 'PKIKP'), S=('s S', 'Sdiff', 'SKIKS'))
-    rays = TauPyModel('prem').get_travel_times(depth_km, distance_deg, ' '.join(sum(names.values(), ())).split())
-    first = {x: next((r.time for some in y for r in rays if r.name in some.split()), None) for x, y in names.items()}
-    body = {x: t for x, t in first.items() if t is not None}
+    body = {name: t for name, t in zip('PS', travel_times(distance_deg, depth_km)[0].tolist()) if np.isfinite(t)}
     km = np.radians(distance_deg)*RADIUS/1e3
     waves = (('Love', toroidal), ('Rayleigh', modes))
     return body | {name: float(km/group_velocity(m, 1e3/period)) for name, m in waves}

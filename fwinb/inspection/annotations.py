@@ -53,6 +53,7 @@ def _check_window(r):
     if r['drawn'] is not None and (not isinstance(r['drawn'], str) or r['picked'] is not None):
         raise ValueError('a window is either picked or drawn, and drawn is the id of a line')
 
+# %% ../../nbs/inspection/01_annotations.ipynb #b4dea7e1
 def _check_record(r):
     "`r` if it is an annotation or takes one back"
     if not isinstance(r, dict) or set(r) not in (set(FIELDS), {*FIELDS, *WINDOW_FIELDS}):
@@ -460,7 +461,8 @@ def _where(pairs, windows, said):
     recipe, place = recipe_of(pairs), {k: i for i, k in enumerate(zip(pairs.event.values, pairs.station.values))}
     sample = lambda *names: np.nan_to_num(
         np.round((said[[*names]].values - recipe.start)/recipe.dt), nan=-1).astype(int)
-    edges, picked, why = sample('start_s', 'end_s'), sample('picked_start_s', 'picked_end_s'), np.full(len(said), '', object)
+    edges, picked = sample('start_s', 'end_s'), sample('picked_start_s', 'picked_end_s')
+    why = np.full(len(said), '', object)
     pair = np.array([place.get(k, -1) for k in zip(said.event, said.station)], int)
     seen = np.unique(pair[pair >= 0])
     digest = dict(zip(seen, pair_digests(pairs.isel(pair=seen))))
@@ -487,6 +489,7 @@ def _one_word_each(said, pair, edges, row):
         last[window] = k
     return np.isin(np.arange(len(said)), [*last.values()])
 
+# %% ../../nbs/inspection/01_annotations.ipynb #69d871c7
 def _with_words(pairs, windows, said, pair, edges, row, parameters):
     "The table with one annotation per window"
     out, said = windows.assign(who='', line='').reset_index(drop=True), said.reset_index(drop=True)
@@ -503,6 +506,7 @@ def _with_words(pairs, windows, said, pair, edges, row, parameters):
     out = out[(out.who != '') | ~out.duplicated(key, keep=False)].drop_duplicates(key, keep='last')
     return out.sort_values(['pair', 'left', 'right'], ignore_index=True)
 
+# %% ../../nbs/inspection/01_annotations.ipynb #4bebdfba
 def apply_window_annotations(
     pairs,                    # Dataset of pairs
     windows:pd.DataFrame,     # of `window_table`; not changed
@@ -513,9 +517,11 @@ def apply_window_annotations(
     "A table of windows with the decisions and edges of a person"
     said = annotations.sort_values(['when', 'id'])
     pair, edges, row, why = _where(pairs, windows, said)
-    words = [f'{r.event}, {r.station}, {r.start_s:g} to {r.end_s:g} s: {w}' for r, w in zip(said.itertuples(), why) if w]
+    words = [f'{r.event}, {r.station}, {r.start_s:g} to {r.end_s:g} s: {w}'
+             for r, w in zip(said.itertuples(), why) if w]
     if strict and words:
-        raise ValueError(f'{len(words)} of {len(said)} annotations are on windows that are not there, first: {words[0]}')
+        raise ValueError(f'{len(words)} of {len(said)} annotations are on windows that are not there, '
+                         f'first: {words[0]}')
     ok = np.flatnonzero(why == '')
     ok = ok[_one_word_each(said.iloc[ok], pair[ok], edges[ok], row[ok])]
     out = _with_words(pairs, windows, said.iloc[ok], pair[ok], edges[ok], row[ok], parameters)

@@ -6,8 +6,9 @@
 __all__ = ['DECISIONS', 'NOT_LISTED', 'LOOK', 'describe_parts', 'as_error', 'failed_event', 'describe_event', 'block_ledger',
            'describe_block', 'failed_block', 'refusal', 'decide_pairs', 'join_ledger', 'digest_files', 'NotKept',
            'Checkpoint', 'checkpoint_folder', 'need_rows', 'is_store', 'find_synthetics', 'Plan', 'plan_store',
-           'plan_archive', 'make_plan', 'run_plan', 'settle_recipe', 'select', 'stations_folder', 'listed_line',
-           'note_unlisted', 'station_lines', 'write_selection', 'summary', 'plot_decisions', 'plot_selection_map']
+           'plan_archive', 'make_plan', 'run_plan', 'settle_recipe', 'Selection', 'window_settings', 'join_windows',
+           'select', 'stations_folder', 'listed_line', 'note_unlisted', 'station_lines', 'write_selection', 'summary',
+           'plot_decisions', 'plot_selection_map']
 
 # %% ../nbs/commands/00_select.ipynb #5139b8df
 import hashlib, json, os
@@ -27,6 +28,8 @@ from .data.files import one_line
 from .data.preprocess import pair_dataset
 from .earth.modes import modes_for
 from .earth.toroidal import prem_components
+from .features.windows import (
+    WindowParameters, check_parameters, parameters_for, read_parameters, window_rows, window_table)
 from fwinb.models.pretrained import (
     SHIPPED, classify, decide, describe, fitting_model, limits_for, load_model, model_recipe, pairs_recipe,
     unlike_recipe)
@@ -34,7 +37,7 @@ from .pairs.plot import draw_coast
 from .pairs.recipes import check_recipe, load_recipe
 from .pairs.schema import CLASSES, STUDY, Recipe
 from .pairs.store import atomic_group, atomic_path, open_pairs, walk_files
-from .pairs.table import PAGE
+from .pairs.table import PAGE, WINDOW_PAGE
 from .pairs.workers import one_thread, run_tasks
 
 # %% ../nbs/commands/00_select.ipynb #3f02059e
@@ -42,18 +45,25 @@ def describe_parts(
     part,   # function of two indices: Dataset of the pairs from the first to before the second
     n:int,  # number of pairs
     model,  # of `load_model`
-)->tuple[pd.DataFrame,dict]: # features of the pairs that have them, in order; index -> exception of the others
-    "Features of pairs, whatever is wrong with some of them"
-    tables, faults = [], {}
+    windows:WindowParameters=None, # of the windows to pick; None: no windows
+)->tuple[pd.DataFrame,dict,pd.DataFrame]: # features in order; index -> exception of those without; rows of windows
+    "Features and windows of pairs, whatever is wrong with some of them"
+    tables, faults, picked = [], {}, []
+    def describe_all(pairs):
+        features = describe(pairs, model)
+        if windows is not None: picked.append(window_rows(pairs, window_table(pairs, windows)))
+        return features
     def between(a, b):
-        try: tables.append(describe(part(a, b), model))
+        try: tables.append(describe_all(part(a, b)))
         except Exception as e:
             if b - a > 1:
                 between(a, (a+b)//2)
                 between((a+b)//2, b)
             else: faults[a] = e
     if n: between(0, n)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), faults
+    return _joined(tables), faults, _joined(picked)
+
+def _joined(tables): return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 # %% ../nbs/commands/00_select.ipynb #f00a450b
 def as_error(
@@ -79,18 +89,19 @@ def describe_event(
     task,             # name and obspy Event
     model,            # of `load_model`
     archive:Archive,
-)->tuple[pd.DataFrame,pd.DataFrame]: # a ledger row for every trace, and the features of the rows that are kept
-    "Ledger and features of one event"
+    windows=None,     # as for `describe_parts`
+)->tuple:             # ledger row for every trace; features of the rows that are kept; rows of windows
+    "Ledger, features and windows of one event"
     try:
         values, rows = event_pairs(*task, archive, partial(prem_components, recipe=archive.recipe))
         kept = [r for r in rows if r['status'] == 'kept']
         if [r['station'] for r in kept] != [v['station'] for v in values]: raise ValueError('pairs and ledger differ')
         def part(a, b): return pair_dataset(values[a:b], recipe=archive.recipe)
-        features, faults = describe_parts(part, len(values), model)
+        features, faults, picked = describe_parts(part, len(values), model, windows)
         for i, e in faults.items(): _drop(kept[i], as_error(e, archive.top))
         if len(features) and 'time' not in features: features['time'] = centroid(task[1])[0].time.timestamp
-        return as_ledger(rows), features
-    except Exception as e: return failed_event(*task, archive, e), pd.DataFrame()
+        return as_ledger(rows), features, picked
+    except Exception as e: return failed_event(*task, archive, e), pd.DataFrame(), pd.DataFrame()
 
 def _drop(row, fault):
     "Turn a kept row of a ledger into a dropped one"
@@ -115,13 +126,14 @@ def describe_block(
     task,   # index of the first pair, and of the last plus one
     model,  # of `load_model`
     path,   # a store of pairs
-)->tuple[pd.DataFrame,pd.DataFrame]: # a ledger row for every pair, and the features of the rows that are kept
-    "Ledger and features of a block of pairs of a store"
+    windows=None, # as for `describe_parts`
+)->tuple:   # ledger row for every pair; features of the rows that are kept; rows of windows
+    "Ledger, features and windows of a block of pairs of a store"
     rows = block_ledger(path, task)
     def part(a, b): return _open(path).isel(pair=slice(task[0]+a, task[0]+b)).load()
-    features, faults = describe_parts(part, len(rows), model)
+    features, faults, picked = describe_parts(part, len(rows), model, windows)
     for i, e in faults.items(): _drop(rows[i], as_error(e, path))
-    return as_ledger(rows), features
+    return as_ledger(rows), features, picked
 
 def failed_block(
     path, task,
@@ -285,7 +297,7 @@ def find_synthetics(
 # %% ../nbs/commands/00_select.ipynb #35896c33
 class Plan(NamedTuple):
     "The work of a selection"
-    job:object       # function of a task and a model, to a ledger and features
+    job:object       # function of a task and a model, to a ledger, features and windows
     tasks:list
     lost:object      # function of a task and a text, to the ledger of a task that failed as a whole
     rest:list        # ledger rows of what belongs to no task
@@ -294,16 +306,19 @@ class Plan(NamedTuple):
 
 def plan_store(
     path,            # a store of pairs
+    windows=None,    # as for `describe_parts`
     block:int=256,   # pairs in one task
 )->Plan:
     "Divide a store of pairs into blocks"
     n = open_pairs(path, dask=False).sizes['pair']
     if not n: raise ValueError(f'{path} holds no pairs')
     blocks = [(i, min(i+block, n)) for i in range(0, n, block)]
-    return Plan(partial(describe_block, path=path), blocks, partial(failed_block, path), [], [path], (block,))
+    job = partial(describe_block, path=path, windows=windows)
+    return Plan(job, blocks, partial(failed_block, path), [], [path], (block, windows))
 
 def plan_archive(
     obs, syn=None, events=(), inventory=(), skip=(), stations=(), units='', recipe=STUDY, # as for `select`
+    windows=None,    # as for `describe_parts`
 )->Plan:
     "Divide an archive into events"
     events, inventory = named_files(events, 'events'), named_files(inventory, 'stations')
@@ -314,21 +329,21 @@ def plan_archive(
     names_only = archive._replace(events=[(name, None) for name, _ in archive.events], bad=[])
     def lost(task, text): return failed_event(*task, archive, text)
     files = [obs, *([syn] if syn else []), *events, *inventory, *stations]
-    job, rest = partial(describe_event, archive=names_only), unused_rows(archive)
-    return Plan(job, recorded_events(archive), lost, rest, files, (str(syn), units, recipe))
+    job, rest = partial(describe_event, archive=names_only, windows=windows), unused_rows(archive)
+    return Plan(job, recorded_events(archive), lost, rest, files, (str(syn), units, recipe, windows))
 
 # %% ../nbs/commands/00_select.ipynb #427cbd45
 def make_plan(
-    obs, syn, events, inventory, skip, stations, units, recipe, say, # as for `select`
+    obs, syn, events, inventory, skip, stations, units, recipe, windows, say, # as for `select`
 )->Plan:
     "The work of a selection, from a store or from an archive"
     if is_store(obs):
         if syn or units or events or inventory or stations:
             raise ValueError(f'{obs} is a store of pairs: it has its synthetics, events and stations already')
-        return plan_store(Path(obs))
+        return plan_store(Path(obs), windows)
     given, syn = syn, find_synthetics(obs, syn)
     if given is None and syn: say(f'synthetics: {syn}')
-    return plan_archive(obs, syn, events, inventory, skip, stations, units, recipe)
+    return plan_archive(obs, syn, events, inventory, skip, stations, units, recipe, windows)
 
 def run_plan(
     plan:Plan, loaded,                           # the work, and the model
@@ -343,7 +358,8 @@ def run_plan(
         known, save = parts.load(n), parts.save
     if known: say(f'{len(known)} of {n} parts were finished by an earlier run')
     todo, results = [i for i in range(n) if i not in known], known
-    def lost(task, status): return plan.lost(task, f'a worker process ended with status {status}'), pd.DataFrame()
+    def lost(task, status):
+        return plan.lost(task, f'a worker process ended with status {status}'), pd.DataFrame(), pd.DataFrame()
     with tqdm(total=n, initial=len(known), disable=not progress, leave=False) as bar:
         def done(i, result):
             results[todo[i]] = result
@@ -367,6 +383,42 @@ def settle_recipe(
         return own
     return model_recipe(load_model(model)) if asked is None else asked
 
+# %% ../nbs/commands/00_select.ipynb #401c4ae8
+class Selection(NamedTuple):
+    "What `select` returns where windows are asked for"
+    traces:pd.DataFrame     # a row per trace
+    windows:pd.DataFrame    # columns `WINDOW_PAGE`: a row per window, and one per trace without any
+    times:dict              # event -> time zero, s after 1970-01-01T00:00:00Z; of the events that have one
+    recipe:Recipe
+
+def window_settings(
+    windows,          # None or False: none; True: of the recipe; a file for `read_parameters`; `WindowParameters`
+    recipe:Recipe,
+)->WindowParameters:  # None: no windows
+    "Parameters of the windows that are asked for"
+    if windows is None or windows is False: return None
+    if isinstance(windows, WindowParameters): return check_parameters(windows)
+    if windows is True: return parameters_for(recipe)
+    found = read_parameters(windows, recipe)
+    if not np.isclose(found.min_period, recipe.periods[0], rtol=.2):
+        raise ValueError(f'{windows}: min_period is {found.min_period:g} s, that of the recipe {recipe.name} '
+                         f'{recipe.periods[0]:g} s: take parameters for its band')
+    return found
+
+def join_windows(
+    rows:pd.DataFrame,    # of `window_rows`, of all pairs
+    traces:pd.DataFrame,  # of `join_ledger`
+)->pd.DataFrame:          # columns `WINDOW_PAGE`
+    "Windows with the decision on their traces; a trace that never became a pair has a row as well"
+    whole = traces[['event', 'station', 'component', 'decision', 'reason', 'usable']].rename(
+        columns=dict(decision='trace', reason='why'))
+    if not len(rows): rows = pd.DataFrame(columns=['event', 'station', 'window', 'decision', 'reason'])
+    out = whole.merge(rows.drop(columns='component', errors='ignore'), on=['event', 'station'], how='left')
+    lost = out.decision.isna()
+    out = out.assign(window=out.window.fillna(0).astype(int), decision=out.decision.where(~lost, 'none'),
+                     reason=out.reason.where(~lost, out.why))
+    return out.reindex(columns=WINDOW_PAGE)
+
 # %% ../nbs/commands/00_select.ipynb #9c6b7b98
 def select(
     obs,                    # folder or file of records, or a store of pairs
@@ -384,17 +436,19 @@ def select(
     checkpoint=None,        # folder for finished events, see `Checkpoint`; None: they are not kept
     say=lambda line: None,  # called with a line on what is used
     recipe=None,            # components, window and band, as for `load_recipe`; None: the model's, or the store's
-)->pd.DataFrame:            # one row per trace: columns `PAGE`, and the coordinates of each station
+    windows=None,           # True, or a file as for `read_parameters`: pick windows too
+)->pd.DataFrame:            # one row per trace: columns `PAGE`, and the coordinates; with `windows` a `Selection`
     "A decision for every trace: accept, refuse, cannot say or dropped"
     for name, x in (('precision', precision), ('threshold', threshold)):
         if x is not None and not 0 < x < 1: raise ValueError(f'{name} is {x}, not between 0 and 1')
     recipe = settle_recipe(obs, recipe, model)
+    picking = window_settings(windows, recipe)
     load = partial(fitting_model, model, recipe)
     loaded = load()
     if loaded.net is None: say(f'no network knows the recipe {recipe.name}: misfit, correlation and delay only')
     elif model in SHIPPED and loaded.name != model: say(f'model: {loaded.name}, for the recipe {recipe.name}')
     limits_for(loaded, precision, threshold)    # a wrong limit is refused before the work
-    plan = make_plan(obs, syn, events, inventory, skip, stations, units, recipe, say)
+    plan = make_plan(obs, syn, events, inventory, skip, stations, units, recipe, picking, say)
     results = run_plan(plan, loaded, load, workers, progress, skip, checkpoint, say)
     ledgers, tables = [r[0] for r in results], [r[1] for r in results if len(r[1])]
     decided = None
@@ -402,7 +456,10 @@ def select(
         table = pd.concat(tables, ignore_index=True)
         with one_thread(): decided = decide_pairs(table, loaded, precision, threshold, recipe)
     ledger = pd.concat([t for t in (*ledgers, as_ledger(plan.rest)) if len(t)], ignore_index=True)
-    return note_unlisted(join_ledger(ledger, decided))
+    traces = note_unlisted(join_ledger(ledger, decided))
+    if picking is None: return traces
+    times = {e: t for e, t in table[['event', 'time']].drop_duplicates().values} if tables and 'time' in table else {}
+    return Selection(traces, join_windows(_joined([r[2] for r in results if len(r[2])]), traces), times, recipe)
 
 # %% ../nbs/commands/00_select.ipynb #f197d426
 def stations_folder(

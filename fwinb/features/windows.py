@@ -8,9 +8,9 @@ __all__ = ['PARAMETERS', 'LEVELS', 'REGIONS', 'NOISE', 'FATES', 'BLOCK', 'COLUMN
            'window_limits', 'region_index', 'envelope', 'sta_lta', 'local_extrema', 'Candidates', 'window_candidates',
            'shape_windows', 'cut_windows', 'measure_windows', 'Noise', 'noise_levels', 'signal_ratios',
            'schedule_windows', 'merge_windows', 'Windows', 'pick_windows', 'window_table', 'whole_traces', 'fate_table',
-           'displayed_windows', 'plot_window_section']
+           'displayed_windows', 'plot_window_section', 'window_rows']
 
-# %% ../../nbs/features/07_windows.ipynb #ec505c63
+# %% ../../nbs/features/07_windows.ipynb #4c807fb1
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from ..earth.arrivals import PHASES, group_arrival, travel_times
 from ..labels.correlation import amplitude_ratio, cross_correlation, trace_faults, two_traces
 from ..pairs.schema import STUDY, Recipe, check_pairs, recipe_of
 
-# %% ../../nbs/features/07_windows.ipynb #84c0685b
+# %% ../../nbs/features/07_windows.ipynb #6cdb805b
 class WindowParameters(NamedTuple):
     "Parameters of FLEXWIN under the names of pyflex; see `PARAMETERS`"
     min_period:float = 50.
@@ -53,7 +53,7 @@ class WindowParameters(NamedTuple):
     c_4b:float = 10.
     resolution_strategy:str = 'interval_scheduling'
 
-# %% ../../nbs/features/07_windows.ipynb #b8965ba0
+# %% ../../nbs/features/07_windows.ipynb #0445f068
 class Parameter(NamedTuple):
     "What a parameter means"
     symbol:str   # of the paper
@@ -92,7 +92,7 @@ PARAMETERS = dict(
 LEVELS = 'stalta_waterlevel', 'tshift_acceptance_level', 'dlna_acceptance_level', 'cc_acceptance_level', 's2n_limit'
 REGIONS = 'body', 'surface', 'mantle'
 
-# %% ../../nbs/features/07_windows.ipynb #2766059d
+# %% ../../nbs/features/07_windows.ipynb #f9e37feb
 def check_parameters(
     p:WindowParameters,
 )->WindowParameters:     # unchanged
@@ -113,7 +113,7 @@ def check_parameters(
     need(p.c_3b > 0, 'c_3b', 'it is a width: take more than 0')
     return p
 
-# %% ../../nbs/features/07_windows.ipynb #a0637738
+# %% ../../nbs/features/07_windows.ipynb #facbd118
 def parameters_for(
     recipe:Recipe=STUDY,
     **changes,           # of `WindowParameters`
@@ -150,7 +150,7 @@ def parameter_table(
     for r in recipes: table.insert(table.shape[1]-1, r.name, pd.Series(parameters_for(r)._asdict()))
     return table.rename_axis('parameter')
 
-# %% ../../nbs/features/07_windows.ipynb #c0c193b4
+# %% ../../nbs/features/07_windows.ipynb #860b4f5d
 # earliest and latest maximum of each mode: (time, shortest periods to add), each with the name of the time
 _BOXES = dict(
     body_waves=(('first', -2), ('fast', 2)), surface_waves=(('fast', -1), ('slow', 2.5)),
@@ -193,7 +193,7 @@ def _level(value, region):
     if not isinstance(value, dict): return np.full(len(region), float(value))
     return np.array([value[k] for k in REGIONS], float)[region]
 
-# %% ../../nbs/features/07_windows.ipynb #1ca5c505
+# %% ../../nbs/features/07_windows.ipynb #e132128c
 NOISE = 1e-5   # of the envelope's peak
 
 def envelope(
@@ -230,7 +230,7 @@ def local_extrema(
     found = (np.nonzero((s*d[:,:-1] > 0) & (s*later[:,1:] < 0)) for s in (1, -1))
     return [(row, at+1) for row, at in found]
 
-# %% ../../nbs/features/07_windows.ipynb #7ea59843
+# %% ../../nbs/features/07_windows.ipynb #608e12ce
 def _padded(row, at, n):
     "(n, k) samples of each row, -1 beyond them; and their number"
     count = np.bincount(row, minlength=n)
@@ -260,7 +260,7 @@ def _within(row, at, low, high):
     found = np.stack([np.concatenate([row[inside], early, late]), np.concatenate([at[inside], low[early], high[late]])])
     return np.unique(found, axis=1)
 
-# %% ../../nbs/features/07_windows.ipynb #91f485af
+# %% ../../nbs/features/07_windows.ipynb #9f5053c9
 class Candidates(NamedTuple):
     "Maxima and edges of many traces; padded with -1"
     peaks:np.ndarray       # (n, k) samples
@@ -285,7 +285,7 @@ def window_candidates(
     def values(k, beyond): return np.where(k >= 0, np.take_along_axis(stalta, np.maximum(k, 0), 1), beyond)
     return Candidates(maxima, values(maxima, -np.inf), edges, values(edges, np.inf), count)
 
-# %% ../../nbs/features/07_windows.ipynb #6b8f3f90
+# %% ../../nbs/features/07_windows.ipynb #899a7a65
 FATES = ('region', 'data_quality', 'min_length', 'water_level', 'prominence', 'phase_sep', 'duplicate', 's2n', 'tshift',
          'dlna', 'cc', 'overlap', 'accept')
 BLOCK = 1 << 17    # candidates that are tested at a time
@@ -315,7 +315,7 @@ def _grow(c, centers, level, least):
     long = c.edges[row[i],right] - c.edges[row[i],left] >= least
     return i[long], left[long], right[long], j, j*(c.count[row]-j), short
 
-# %% ../../nbs/features/07_windows.ipynb #a283b716
+# %% ../../nbs/features/07_windows.ipynb #a986931a
 def _apart(c, row, left, right, center, height, dt, p):
     "(m,) bool: does a window hold another phase?"
     place, out = np.arange(c.edges.shape[1]), np.zeros(len(row), bool)
@@ -340,7 +340,7 @@ def _curtailed(c, row, left, right, dt, p):
     early, late = first - L > before, R - last > after
     return np.where(early, (first-before).astype(int), L), np.where(late, (last+after).astype(int), R)
 
-# %% ../../nbs/features/07_windows.ipynb #00fe842c
+# %% ../../nbs/features/07_windows.ipynb #609ea5b2
 def shape_windows(
     stalta:np.ndarray,   # (n, npts) of `sta_lta`
     limits:Limits,
@@ -378,7 +378,7 @@ def shape_windows(
     tally('min_length', found[0,~long])
     return tuple(found[:,long])
 
-# %% ../../nbs/features/07_windows.ipynb #fd2c55bf
+# %% ../../nbs/features/07_windows.ipynb #aea6fc2a
 def cut_windows(
     x:np.ndarray,      # (n, npts)
     row, left, right,  # (m,) trace, first and last sample
@@ -413,7 +413,7 @@ def measure_windows(
             out[:,g[heard]] = c.best, c.zero_lag, c.lag, amplitude_ratio(o[heard], s[heard])
     return tuple(out)
 
-# %% ../../nbs/features/07_windows.ipynb #90a13740
+# %% ../../nbs/features/07_windows.ipynb #1bf7d0cd
 class Noise(NamedTuple):
     "Observation before and after the first arrival, (n,) each; NaN where too little comes before"
     peak:np.ndarray           # largest |obs| before
@@ -449,7 +449,7 @@ def signal_ratios(
     with np.errstate(divide='ignore', invalid='ignore'):
         return np.maximum.reduceat(a, first)/noise.peak[row], np.add.reduceat(a**2, first)/length/noise.power[row]
 
-# %% ../../nbs/features/07_windows.ipynb #8c0bcff8
+# %% ../../nbs/features/07_windows.ipynb #fc01a8ee
 def schedule_windows(
     row, left, right,  # (m,) trace, first and last sample
     weight,            # (m,) positive
@@ -488,7 +488,7 @@ def merge_windows(
     first = np.flatnonzero(new)
     return row[first], left[first], np.maximum.reduceat(right, first)
 
-# %% ../../nbs/features/07_windows.ipynb #18207d70
+# %% ../../nbs/features/07_windows.ipynb #bcee2b67
 class Windows(NamedTuple):
     "Windows and what became of the other candidates"
     table:pd.DataFrame   # a row per window that was measured
@@ -513,7 +513,7 @@ def _measured(obs, syn, dt, noise, row, left, right, p):
         pair=row, left=left, right=right, center=left + (right-left)//2, correlation=best, zero_lag_correlation=zero,
         lag_s=lag, dlnA=dlnA, snr=peak, snr_energy=power, weight=(right-left)*dt/p.min_period*best))
 
-# %% ../../nbs/features/07_windows.ipynb #012cc974
+# %% ../../nbs/features/07_windows.ipynb #a2ba41df
 def _resolve(t, obs, syn, dt, noise, p):
     "Reason 'overlap' for windows that give way to others, or merged windows instead of them"
     fit = t[t.reason == '']
@@ -556,7 +556,7 @@ def pick_windows(
     for fate, rows in t.groupby(t.reason.replace('', 'accept')).pair: tally(fate, rows.values)
     return Windows(_described(t, limits, start, dt), pd.DataFrame(tally.n, columns=FATES))
 
-# %% ../../nbs/features/07_windows.ipynb #48d78d42
+# %% ../../nbs/features/07_windows.ipynb #53f85381
 COLUMNS = ('pair', 'region', 'start_s', 'end_s', 'left', 'right', 'center', 'correlation', 'zero_lag_correlation', 'lag_s',
            'dlnA', 'snr', 'weight', 'decision', 'reason')
 
@@ -568,7 +568,7 @@ def _described(t, limits, start, dt):
                  decision=np.where(t.reason == '', 'accept', 'refuse'))
     return t[[*COLUMNS]]
 
-# %% ../../nbs/features/07_windows.ipynb #92e801a5
+# %% ../../nbs/features/07_windows.ipynb #4fd04ec7
 def window_table(
     pairs,                             # xarray.Dataset of pairs; may be lazy; not changed
     parameters:WindowParameters=None,  # None: `parameters_for` the recipe
@@ -600,7 +600,7 @@ def _no_windows():
     spike = np.eye(1, 64)
     return pick_windows(spike, spike, 1., 30., 10., first_arrival=[0.]).table.iloc[:0]
 
-# %% ../../nbs/features/07_windows.ipynb #a5440274
+# %% ../../nbs/features/07_windows.ipynb #62c266f6
 def _named(table, pairs, model):
     "With the names of event and station, the component, and the phases that arrive in each window"
     at = table.pair.values.astype(int)
@@ -631,7 +631,7 @@ def whole_traces(
         tables.append(_described(t, limits, recipe.start, recipe.dt).assign(pair=i + rows))
     return _named(pd.concat(tables, ignore_index=True), pairs, 'prem')
 
-# %% ../../nbs/features/07_windows.ipynb #b48222bd
+# %% ../../nbs/features/07_windows.ipynb #be06532e
 def fate_table(
     windows:Windows,
 )->pd.DataFrame:      # a row per fate: candidates, share of all, traces with any, meaning
@@ -648,7 +648,7 @@ _MEANING = dict(
     tshift='the delay is too large', dlna='the amplitudes differ too much', cc='the correlation is too low',
     overlap='overlaps with better ones', accept='accepted')
 
-# %% ../../nbs/features/07_windows.ipynb #0a7bff96
+# %% ../../nbs/features/07_windows.ipynb #754bbbb2
 def displayed_windows(
     table:pd.DataFrame,   # of `window_table`
 )->pd.DataFrame:          # fewer rows
@@ -661,7 +661,7 @@ def displayed_windows(
     keep = schedule_windows(rest.pair, rest.left, rest.right, rest.right - rest.left)
     return pd.concat([accepted, rest[keep]]).sort_values(['pair', 'left'])
 
-# %% ../../nbs/features/07_windows.ipynb #6b03d6f0
+# %% ../../nbs/features/07_windows.ipynb #11a428bd
 WINDOW_STYLE = {'body': ('#0072b2', 'body waves, accepted'), 'surface': ('#009e73', 'surface waves, accepted'),
                 'mantle': ('#56b4e9', 'mantle waves, accepted'), 'refuse': ('#d55e00', 'refused, with the reason')}
 
@@ -681,7 +681,7 @@ def _value(r):
     "The number that a window was refused for"
     return dict(s2n=f'{r.snr:.1f}', tshift=f'{r.lag_s:+.0f} s', dlna=f'{r.dlnA:+.1f}', cc=f'{r.correlation:.2f}')[r.reason]
 
-# %% ../../nbs/features/07_windows.ipynb #6a653c7f
+# %% ../../nbs/features/07_windows.ipynb #32d653bc
 def plot_window_section(
     pairs,               # Dataset of pairs of one event and one component
     windows:Windows,     # of `window_table(pairs)`
@@ -709,7 +709,7 @@ def plot_window_section(
     ax.spines[['top', 'right']].set_visible(False)
     return ax
 
-# %% ../../nbs/features/07_windows.ipynb #08915bbf
+# %% ../../nbs/features/07_windows.ipynb #6f815235
 def _draw_moveout(ax, depth, p):
     "P, S and the edges of the surface waves"
     from matplotlib.lines import Line2D
@@ -727,3 +727,22 @@ def _draw_moveout(ax, depth, p):
     marks += [Line2D([], [], color='0.6', lw=.7, ls=':', label='P and S'), Line2D([], [], color='0.6', lw=.7, ls='--',
               label=f'{p.max_surface_wave_velocity:g} and {p.min_surface_wave_velocity:g} km/s')]
     ax.legend(handles=marks, fontsize='x-small', loc='lower right', framealpha=.9)
+
+# %% ../../nbs/features/07_windows.ipynb #8bb0a115
+_NONE = dict(
+    region='nothing where windows are asked for', data_quality='noisy', min_length='too short', water_level='too short',
+    prominence='no clear maximum', phase_sep='several phases', duplicate='too short')
+
+def window_rows(
+    pairs,               # Dataset of pairs
+    windows:Windows,     # of `window_table(pairs)`
+)->pd.DataFrame:         # columns of `window_table` with `window`, the number in its trace; 0: it has none
+    "A row per window, and a row per trace without one"
+    shown = displayed_windows(windows.table)
+    shown = shown.assign(window=shown.groupby('pair').cumcount() + 1)
+    none = np.setdiff1d(np.arange(len(windows.fates)), shown.pair)
+    fates, status = windows.fates.loc[none, [*_NONE]], windows.fates.status.values[none]
+    last = [next((_NONE[k] for k in [*_NONE][::-1] if f[k]), 'nothing arrives') for f in fates.to_dict('records')]
+    empty = pd.DataFrame(dict(pair=none, window=0, decision='none', reason=np.where(status == 'ok', last, status)))
+    for k in ('event', 'station', 'component'): empty[k] = pairs[k].values[none]
+    return pd.concat([shown, empty]).sort_values(['pair', 'window'], ignore_index=True) if len(none) else shown

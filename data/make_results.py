@@ -1,6 +1,6 @@
 """Make data/results: small tables of nbs/results.ipynb that no other command writes.
 
-Run from the top level: python data/make_results.py [--which modes paths truth definitions recipes]. The same seeds give the same tables.
+Run from the top level: python data/make_results.py [--which modes paths truth definitions recipes windows]. The same seeds give the same tables.
 
     modes        mineos.csv, yspec.csv    the modes of PREM against MINEOS, the seismograms against YSpec (nbs/earth/00_modes.ipynb asserts the same)
     paths        paths.csv                path-average seismograms against the exact sum over modes (nbs/earth/02_structure.ipynb)
@@ -9,13 +9,16 @@ Run from the top level: python data/make_results.py [--which modes paths truth d
     recipes      recipes.csv              the shipped selectors of other recipes and the misfit, by component, on pairs of Earths that neither has seen
 
 `truth` and `definitions` use the study's number of pairs: those of runs/weights/study_0.zarr, which data/make_weights.py also uses, simulated here if they
-are not there. All of it takes less than two minutes of CPU time.
+are not there. All but `windows` takes less than two minutes of CPU time.
+
+    windows      windows.csv, windows_3d.csv   usable seconds of whole traces, FLEXWIN's rules, and trees on windows, on pairs of Earths that none has seen; a
+                 quarter of an hour of CPU time, parts are kept in runs/windows. The second table needs --waves3d, the waves of another code (make_windows.py)
 """
 import argparse, os
 for k in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'): os.environ.setdefault(k, '1')
 from pathlib import Path
 
-import numpy as np, pandas as pd
+import make_windows, numpy as np, pandas as pd
 from scipy.signal import butter, sosfiltfilt
 from fwinb.earth.modes import displacement, prem_modes
 from fwinb.earth.simulate import gauss_newton, normal_equations, simulate_pairs
@@ -28,7 +31,7 @@ from fwinb.pairs.schema import STUDY, path_geometry, recipe_of
 from fwinb.pairs.store import atomic_path, open_pairs, share_path
 
 TOP = Path(__file__).resolve().parent.parent
-WHICH = ['modes', 'paths', 'truth', 'definitions', 'recipes']
+WHICH = ['modes', 'paths', 'truth', 'definitions', 'recipes', 'windows']
 TENSOR = np.array([1, -.3, -.7, -.8, .6, .5])
 
 def save(table, folder, name, digits=4, **keys):
@@ -105,6 +108,7 @@ def other_recipes(names, n=15_000, seed=900, earths=5):
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--which', nargs='+', choices=WHICH, default=WHICH)
+    p.add_argument('--waves3d', help='file with the waves of windows_3d.csv')
     p.add_argument('--out', default=str(TOP/'data'/'results'))
     a = p.parse_args()
     folder = Path(a.out)
@@ -114,6 +118,9 @@ if __name__ == '__main__':
         save(against_yspec(prem_modes()), folder, 'yspec.csv', 5, index=False)
     if 'paths' in a.which: save(path_correlation(), folder, 'paths.csv', 5, index=False)
     if 'recipes' in a.which: save(other_recipes([k for k in SELECTORS if k != 'usable']), folder, 'recipes.csv', index=False)
+    if 'windows' in a.which:
+        for name, t in zip(('windows.csv', 'windows_3d.csv'), make_windows.make(TOP/'runs'/'windows', a.waves3d)):
+            if t is not None: save(t, folder, name, index=False)
     if {'truth', 'definitions'} & set(a.which): pairs = study_pairs()
     if 'truth' in a.which: against_truth(pairs, folder)
     if 'definitions' in a.which:

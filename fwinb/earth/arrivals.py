@@ -55,8 +55,9 @@ def travel_times(
 )->np.ndarray:             # (n, phase) s after the origin; NaN where the phase does not arrive
     "First arrival times of phases"
     d, z = np.broadcast_arrays(np.atleast_1d(np.asarray(distance_deg, float)), np.asarray(depth_km, float))
-    if not ((d >= 0) & (d <= 180)).all(): raise ValueError(f'distances are {d.min():g} to {d.max():g} degrees, not 0 to 180')
-    if not ((z >= 0) & (z <= 800)).all(): raise ValueError(f'depths are {z.min():g} to {z.max():g} km, not 0 to 800')
+    for what, x, most in (('distances', d, 180), ('depths', z, 800)):
+        if not ((x >= 0) & (x <= most)).all():
+            raise ValueError(f'{what} are {x.min():g} to {x.max():g}, not 0 to {most}')
     out = np.empty((len(d), len(phases)))
     depths, which = np.unique(np.round(z, 1), return_inverse=True)
     for i, depth in enumerate(depths):

@@ -84,7 +84,7 @@ PARAMETERS = dict(
     c_0=Parameter('c_0', '', 'minima inside of a window lie above this share of the water level'),
     c_1=Parameter('c_1', 'min_period', 'shortest window'),
     c_2=Parameter('c_2', '', 'its maximum rises above the minima beside it by this share of itself'),
-    c_3a=Parameter('c_3a', '', 'other maxima are at most so high, in heights of the central one over the lowest minimum'),
+    c_3a=Parameter('c_3a', '', 'height of other maxima over the lowest minimum, in heights of the central one'),
     c_3b=Parameter('c_3b', 'min_period', 'from this distance on they must be lower: by a Gaussian of this width'),
     c_4a=Parameter('c_4a', 'min_period', 'longest piece before the first maximum'),
     c_4b=Parameter('c_4b', 'min_period', 'longest piece after the last maximum'),
@@ -120,12 +120,14 @@ def parameters_for(
 )->WindowParameters:
     "Parameters of a recipe"
     strange = sorted(set(changes) - set(WindowParameters._fields))
-    if strange: raise ValueError(f'{strange[0]} is no parameter of windows; known are {", ".join(WindowParameters._fields)}')
+    known = ', '.join(WindowParameters._fields)
+    if strange: raise ValueError(f'{strange[0]} is no parameter of windows; known are {known}')
     short, long = recipe.periods
     own = dict(min_period=short, max_period=long, tshift_acceptance_level=15*recipe.scale,
                max_time_before_first_arrival=50*recipe.scale)
     return check_parameters(WindowParameters(**own | changes))
 
+# %% ../../nbs/features/07_windows.ipynb #481aa507
 def read_parameters(
     path,               # YAML or JSON with the names of pyflex's Config, as pyflex, pyatoa and pytomo3d use them
     recipe:Recipe=None, # whose values stand for those that the file lacks; None: the defaults of `WindowParameters`
@@ -181,6 +183,7 @@ def window_limits(
     low = sample(first - p.max_time_before_first_arrival)
     return Limits(low, sample(late), earliest, latest, np.stack([fast, slow + 2*T], -1))
 
+# %% ../../nbs/features/07_windows.ipynb #d3c633d7
 def region_index(
     time,             # (k,) s after the origin
     surface,          # (k, 2) of `Limits`, for the same traces
@@ -196,6 +199,7 @@ def _level(value, region):
 # %% ../../nbs/features/07_windows.ipynb #e132128c
 NOISE = 1e-5   # of the envelope's peak
 
+# %% ../../nbs/features/07_windows.ipynb #aad9a3e7
 def envelope(
     x:np.ndarray,  # (n, npts)
 )->np.ndarray:     # (n, npts)
@@ -217,6 +221,7 @@ def sta_lta(
         return lfilter([1.], [1., -c], x, zi=before)[0]
     return decaying(1)/decaying(12)
 
+# %% ../../nbs/features/07_windows.ipynb #5259f8be
 def local_extrema(
     x:np.ndarray,  # (n, npts)
 )->tuple:          # maxima and minima, each as two arrays: rows and samples; of a flat one the first sample
@@ -251,6 +256,7 @@ def _with_ends(peaks, troughs, n, npts):
     order = np.lexsort((at, row))
     return row[order], at[order]
 
+# %% ../../nbs/features/07_windows.ipynb #1d001ec3
 def _within(row, at, low, high):
     "Edges between the limits, and the limits where edges are beyond; none if none is between"
     inside = (at >= low[row]) & (at <= high[row])
@@ -288,6 +294,8 @@ def window_candidates(
 # %% ../../nbs/features/07_windows.ipynb #899a7a65
 FATES = ('region', 'data_quality', 'min_length', 'water_level', 'prominence', 'phase_sep', 'duplicate', 's2n', 'tshift',
          'dlna', 'cc', 'overlap', 'accept')
+
+# %% ../../nbs/features/07_windows.ipynb #53bea73e
 BLOCK = 1 << 17    # candidates that are tested at a time
 
 class _Tally:
@@ -330,6 +338,7 @@ def _apart(c, row, left, right, center, height, dt, p):
         out[s] = (others & (c.height[r] - floor[:,None] > p.c_3a*(height[s] - floor)[:,None]*fall)).any(-1)
     return out
 
+# %% ../../nbs/features/07_windows.ipynb #354d4a21
 def _curtailed(c, row, left, right, dt, p):
     "Edges in samples, at most so far from the first and from the last maximum"
     L, R = c.edges[row,left], c.edges[row,right]
@@ -389,6 +398,7 @@ def cut_windows(
     at = left[:,None] + np.arange(size)
     return np.where(at <= right[:,None], x[row[:,None], np.minimum(at, x.shape[-1]-1)], 0.)
 
+# %% ../../nbs/features/07_windows.ipynb #005135d7
 def measure_windows(
     obs:np.ndarray,    # observed, (n, npts), any unit
     syn:np.ndarray,    # synthetic, same shape and unit
@@ -436,6 +446,7 @@ def noise_levels(
     with np.errstate(divide='ignore', invalid='ignore'):
         return Noise(peak, power, signal.max(-1)/peak, (signal**2).sum(-1)/np.maximum(after.sum(-1), 1)/power)
 
+# %% ../../nbs/features/07_windows.ipynb #93f3a217
 def signal_ratios(
     obs:np.ndarray,      # (n, npts)
     noise:Noise,
@@ -475,6 +486,7 @@ def schedule_windows(
         left_over = np.where(take, before[every,k], k)
     return keep
 
+# %% ../../nbs/features/07_windows.ipynb #fd438917
 def merge_windows(
     row, left, right,  # (m,) trace, first and last sample
 )->tuple:              # fewer of each, sorted
@@ -529,6 +541,7 @@ def _resolve(t, obs, syn, dt, noise, p):
         pd.MultiIndex.from_frame(fit[['pair', 'left', 'right']]))
     return pd.concat([t, merged[new]], ignore_index=True)
 
+# %% ../../nbs/features/07_windows.ipynb #e8d4a5b6
 def pick_windows(
     obs:np.ndarray,      # observed, (n, npts), any unit
     syn:np.ndarray,      # synthetic, same shape and unit
@@ -557,8 +570,8 @@ def pick_windows(
     return Windows(_described(t, limits, start, dt), pd.DataFrame(tally.n, columns=FATES))
 
 # %% ../../nbs/features/07_windows.ipynb #53f85381
-COLUMNS = ('pair', 'region', 'start_s', 'end_s', 'left', 'right', 'center', 'correlation', 'zero_lag_correlation', 'lag_s',
-           'dlnA', 'snr', 'weight', 'decision', 'reason')
+COLUMNS = ('pair', 'region', 'start_s', 'end_s', 'left', 'right', 'center', 'correlation', 'zero_lag_correlation',
+           'lag_s', 'dlnA', 'snr', 'weight', 'decision', 'reason')
 
 def _described(t, limits, start, dt):
     "Columns `COLUMNS`, sorted by trace and time"
@@ -592,9 +605,10 @@ def window_table(
         fates[rows] = found.fates
         tables.append(found.table.assign(pair=rows[found.table.pair]))
     table = pd.concat(tables, ignore_index=True) if tables else _no_windows()
-    return Windows(_named(table, pairs, p.earth_model),
-                   pd.DataFrame(fates, columns=FATES, index=pd.RangeIndex(len(status), name='pair')).assign(status=status))
+    fates = pd.DataFrame(fates, columns=FATES, index=pd.RangeIndex(len(status), name='pair')).assign(status=status)
+    return Windows(_named(table, pairs, p.earth_model), fates)
 
+# %% ../../nbs/features/07_windows.ipynb #7adc4630
 def _no_windows():
     "A table without a row, with the columns and types of the others"
     spike = np.eye(1, 64)
@@ -611,6 +625,7 @@ def _named(table, pairs, model):
     out = pd.DataFrame(dict(pair=at, **names), index=table.index).join(table.drop(columns='pair'))
     return out.assign(phases=np.array(phases, object))
 
+# %% ../../nbs/features/07_windows.ipynb #8ad899f3
 def whole_traces(
     pairs,               # xarray.Dataset of pairs; may be lazy
     chunk:int=512,       # pairs read at a time
@@ -679,7 +694,8 @@ def _draw_window(ax, r, y, half):
 
 def _value(r):
     "The number that a window was refused for"
-    return dict(s2n=f'{r.snr:.1f}', tshift=f'{r.lag_s:+.0f} s', dlna=f'{r.dlnA:+.1f}', cc=f'{r.correlation:.2f}')[r.reason]
+    words = dict(s2n=f'{r.snr:.1f}', tshift=f'{r.lag_s:+.0f} s', dlna=f'{r.dlnA:+.1f}', cc=f'{r.correlation:.2f}')
+    return words[r.reason]
 
 # %% ../../nbs/features/07_windows.ipynb #32d653bc
 def plot_window_section(
@@ -703,7 +719,8 @@ def plot_window_section(
         for x, color, lw in zip(w/np.abs(w).max(), ('black', 'tab:red'), (.8, .6)):
             ax.plot(recipe.times, d[i] + half*x, color=color, lw=lw, zorder=2)
         for r in shown[shown.pair == i].itertuples(): _draw_window(ax, r, d[i], half)
-        if windows.fates.data_quality[i]: ax.text(recipe.end, d[i]+half/3, 'noisy ', color='0.4', fontsize=5.5, ha='right')
+        if windows.fates.data_quality.values[i]:
+            ax.text(recipe.end, d[i]+half/3, 'noisy ', color='0.4', fontsize=5.5, ha='right')
     _draw_moveout(ax, float(pairs.event_depth_km[0]), p)
     ax.set_ylim(d.min()-spacing, d.max()+spacing)
     ax.spines[['top', 'right']].set_visible(False)
@@ -718,7 +735,8 @@ def _draw_moveout(ax, depth, p):
     for t in travel_times(d, depth, ('P', 'S'), p.earth_model).T: ax.plot(t, d, color='0.6', lw=.7, ls=':', zorder=0)
     for v in (p.max_surface_wave_velocity, p.min_surface_wave_velocity):
         ax.plot(group_arrival(d, v), d, color='0.6', lw=.7, ls='--', zorder=0)
-    marks = [Line2D([], [], color='black', lw=.8, label='observed'), Line2D([], [], color='tab:red', lw=.8, label='synthetic')]
+    lines = ('black', 'observed'), ('tab:red', 'synthetic')
+    marks = [Line2D([], [], color=color, lw=.8, label=label) for color, label in lines]
     for name, (color, label) in WINDOW_STYLE.items():
         if name == 'mantle' and 'mantle' not in p.selection_mode and p.selection_mode != 'all_waves': continue
         refused = name == 'refuse'

@@ -24,7 +24,7 @@ from ..labels.truth import with_grades
 from ..models.metrics import truth_class
 from ..models.pretrained import Model, load_model, predict
 from ..pairs.bootstrap import bootstrap_events
-from ..pairs.plot import ROMAN, literal_text, pair_title, time_axis
+from ..pairs.plot import ROMAN, draw_windows, literal_text, pair_title, shown_windows, time_axis, windows_of
 from ..pairs.schema import STUDY, check_pairs, geocentric_latitude, recipe_of
 
 # %% ../../nbs/inspection/00_disagreements.ipynb #fd1548e5
@@ -405,17 +405,20 @@ _PLACES = dict(                       # left, bottom, width, height
     ce=(.65, .41, .009, .27), cp=(.65, .085, .009, .27),
     spectrum=(.785, .66, .2, .215), phase=(.785, .54, .2, .1), opinions=(.785, .36, .135, .11),
     path=(.755, .015, .235, .27))
+_TALLER = _PLACES | dict(u=(.068, .635, .53, .24), e=(.068, .36, .53, .23), p=(.068, .075, .53, .23),
+                         ce=(.65, .36, .009, .23), cp=(.65, .075, .009, .23))    # room for the labels of windows
 
 def compare_pair(
     pair,                # Dataset of one pair: `pairs.isel(pair=i)`
     truth:bool=False,    # show the truth, where it is known
     figsize=(11, 7),     # inches
+    windows=None,        # table of windows; those of this pair are drawn
 ):                       # the figure
     "All that a person needs to see of a pair to give an annotation"
     import matplotlib.pyplot as plt
     pair = pair.compute()
     fig = plt.figure(figsize=figsize)
-    ax = {k: fig.add_axes(place) for k, place in _PLACES.items()}
+    ax = {k: fig.add_axes(place) for k, place in (_PLACES if windows is None else _TALLER).items()}
     w = pair.waveform.values
     plot_signals(ax['u'], pair.time.values, *np.nan_to_num(w))
     _plot_differences(pair, ax)
@@ -426,8 +429,17 @@ def compare_pair(
     ax['spectrum'].tick_params(labelbottom=False)
     plot_opinions(pair, truth, ax['opinions'])
     plot_path(pair, ax['path'])
+    if windows is not None: _draw_windows(ax, windows_of(pair, windows))
     _title(fig, pair, truth)
     return fig
+
+# %% ../../nbs/inspection/00_disagreements.ipynb #19b8fb79
+def _draw_windows(ax, windows):
+    "Windows behind the traces, and their edges in time and frequency"
+    if 'number' not in windows: windows = shown_windows(windows)
+    draw_windows(ax['u'], windows, size=7)
+    for k in 'ep':
+        for x in np.unique(windows[['start_s', 'end_s']]): ax[k].axvline(x, color='0.4', lw=.6, ls=':')
 
 # %% ../../nbs/inspection/00_disagreements.ipynb #c953846f
 def _plot_differences(pair, ax):

@@ -193,12 +193,14 @@ def _spread(centres, width, low, high):
 
 def draw_windows(
     ax,                   # axes with the traces of a pair; room for the labels is made at the top
-    windows:pd.DataFrame, # of the pair; with a column `number` the labels begin with it
+    windows:pd.DataFrame, # of the pair; with a column `number` the labels begin with it, and all are drawn
     size:float=6.,        # of the letters, points
 ):                        # the axes
     "Shade windows behind the traces; above them cross-correlation, delay and dlnA, and the reason of refused ones"
-    windows, (low, high), (bottom, top) = shown_windows(windows), ax.get_xlim(), ax.get_ylim()
+    if 'number' not in windows: windows = shown_windows(windows)
     if not len(windows): return ax
+    windows = windows.iloc[np.argsort((windows.start_s + windows.end_s).values, kind='stable')]
+    (low, high), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     texts = [_label(row) for _, row in windows.iterrows()]
     wide, tall = ax.get_window_extent().size/ax.figure.dpi*72/size           # of the axes, in heights of a letter
     width = .62*max(len(line) for t in texts for line in t.split('\n'))/wide*(high - low)

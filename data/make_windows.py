@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np, pandas as pd
-from fwinb.earth.simulate import simulate_pairs
+from fwinb.earth.simulate import USABLE, simulate_pairs
 from fwinb.features.network_terms import network_term_table, with_times
 from fwinb.features.pair import pair_features
 from fwinb.features.window_features import window_error, window_feature_names, window_features
@@ -175,7 +175,7 @@ def teach(parts, recipes, terms, seed=0):
         for k in ('candidates', 'random', 'whole'):
             t = getattr(p, k)
             t = t[np.isfinite(t.error)]
-            x.append(matrix(p, t, recipe, terms)), usable.append(t.error < .7), seconds.append(t.seconds), kind.append(np.full(len(t), f'{name} {k}'))
+            x.append(matrix(p, t, recipe, terms)), usable.append(t.error < USABLE), seconds.append(t.seconds), kind.append(np.full(len(t), f'{name} {k}'))
     return fit_trees(pd.concat(x), np.concatenate(usable), kind_weights(np.concatenate(seconds), np.concatenate(kind)), seed)
 
 class Setting(NamedTuple):
@@ -207,18 +207,23 @@ def settings(p, recipe, trees):
         out[f'windows and whole traces: {name}'] = Setting(both, b, b*both.seconds.values)
     return out
 
-def bounds(windows, error): return Setting(windows, np.where(error < .7, 1., np.nan), windows.seconds.values, 1.)
+def bounds(windows, error): return Setting(windows, np.where(error < USABLE, 1., np.nan), windows.seconds.values, 1.)
 
 def sums_of(s, p, levels, of, error='error'):
     "Seconds by event"
     return admitted_seconds(s.windows.assign(error=s.windows[error]), s.score, levels, s.weight, list(dict.fromkeys(p.pairs.event)), of)
 
 def rows_of(name, s, p, of, error, levels, chosen):
-    "Rows of the table for one setting: as published, at the level of the calibration, at 95 % precision found here"
+    """Rows of the table for one setting: as published, at the level of the calibration, at 95 % precision found here; `saved`: usable seconds of traces that are
+    not usable as a whole"""
     traces, cluster = p.pairs.event.value_counts(sort=False).values, p.pairs.drop_duplicates('event').cluster.values
     row = partial(seconds_row, traces=traces, cluster=cluster)
+    whole = p.whole.set_index('pair')[error].reindex(s.windows.pair.values).values
+    spoiled = s.windows.assign(only=np.where(whole < USABLE, np.inf, s.windows[error]))
     out = []
-    def add(at, level, k, sums): out.append(dict(setting=name, measure=of, at=at, level=level, **row(sums, level=k)))
+    def add(at, level, k, sums):
+        saved = sums_of(s._replace(windows=spoiled), p, [level], of, 'only')[...,1].sum()/traces.sum() if np.isfinite(level) else 0.
+        out.append(dict(setting=name, measure=of, at=at, level=level, **row(sums, level=k), saved=saved))
     if s.published is not None: add('published', s.published, 0, sums_of(s, p, [s.published], of, error))
     if levels is None: return out
     sums = sums_of(s, p, levels, of, error)

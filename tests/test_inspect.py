@@ -4,7 +4,8 @@ from contextlib import contextmanager
 from pathlib import Path
 import pytest
 import fwinb.inspection.annotations as V
-from fwinb.inspection.annotations import append_annotation, kappa, merge_annotations, read_annotations, undo_annotation
+from fwinb.inspection.annotations import (append_annotation, append_window_annotation, consensus, kappa, merge_annotations, read_annotations, read_window_annotations,
+                                          undo_annotation)
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOTS = ROOT/'tests/_artefacts'
@@ -154,6 +155,47 @@ def test_kappa_by_hand(tmp_path):
     chance = (5*6 + 5*4)/100
     assert k['pairs'] == 10 and k['unsure'] == 1 and abs(k['kappa'] - (.7 - chance)/(1 - chance)) < 1e-12
 
+# windows in the file
+
+def test_an_old_file_is_as_before(tmp_path):
+    "A file of the version without windows: the same table, byte for byte the same file, and windows go behind it"
+    path = tmp_path/'old.jsonl'
+    old = '{"id": "a1", "event": "E1", "station": "XX.A..LHZ", "annotation": 2, "who": "Ann", "when": "2026-01-02T03:04:05.000006+00:00", "model": "", "note": "late", "data": "d", "undoes": null}\n'
+    path.write_text(old)
+    assert read_annotations(path).annotation.tolist() == [2] and len(read_window_annotations(path)) == 0 and path.read_text() == old
+    append_window_annotation(path, 'E1', 'XX.A..LHZ', 'refuse', (100, 200), 'Ann', (100, 200), data='d')
+    assert path.read_text().startswith(old) and read_annotations(path).annotation.tolist() == [2]
+    append_annotation(path, 'E1', 'XX.A..LHZ', 3, 'Ann', data='d')
+    assert set(json.loads(path.read_text().splitlines()[-1])) == set(json.loads(old))       # a line about a pair has no new field
+
+def test_windows_and_pairs_do_not_mix(tmp_path):
+    "Agreement and consensus on pairs with and without annotations on windows are the same; merging keeps both; one undone leaves the other"
+    plain, mixed = tmp_path/'plain.jsonl', tmp_path/'mixed.jsonl'
+    for i, (a, b) in enumerate([(1, 1), (2, 2), (1, 2), (3, 3), (4, 1)]):
+        for who, v in (('Ann', a), ('Bob', b)):
+            for path in (plain, mixed): append_annotation(path, f'E{i % 2}', f'XX.S{i}..LHZ', v, who, data='d')
+            for k, decision in enumerate(('accept', 'refuse')): append_window_annotation(mixed, f'E{i % 2}', f'XX.S{i}..LHZ', decision, (100*k, 100*k + 50), who, (100*k, 100*k + 50), data='d')
+    one, two = (read_annotations(p) for p in (plain, mixed))
+    assert kappa(one).equals(kappa(two)) and consensus(one).equals(consensus(two))
+    windows = read_window_annotations(mixed)
+    assert len(windows) == 20 and windows.groupby('decision').size().to_dict() == dict(accept=10, refuse=10)
+    undo_annotation(mixed, windows.id[0], windows.who[0])
+    assert len(read_window_annotations(mixed)) == 19 and len(read_annotations(mixed)) == 10
+    undo_annotation(mixed, two.id[0], two.who[0])
+    assert len(read_window_annotations(mixed)) == 19 and len(read_annotations(mixed)) == 9
+    merge_annotations([mixed, plain], tmp_path/'all.jsonl')
+    assert len(read_window_annotations(tmp_path/'all.jsonl')) == 19 and len(read_annotations(tmp_path/'all.jsonl')) == 10
+
+@pytest.mark.parametrize('change', [dict(window=[5, 5]), dict(window=[5]), dict(window=None), dict(window=[5, float('nan')]), dict(window='5'), dict(picked=[3, 1]), dict(annotation=2), dict(annotation='yes'),
+                                    dict(drawn='a1', picked=[1, 2]), dict(drawn=5, picked=None)])
+def test_broken_window(tmp_path, change):
+    path = tmp_path/'v.jsonl'
+    append_window_annotation(path, 'E1', 'XX.A..LHZ', 'accept', (1, 2), 'Ann', (1, 2))
+    good = path.read_text()
+    path.write_text(json.dumps(json.loads(good) | change) + '\n' + good)
+    for f in (read_annotations, read_window_annotations, lambda p: append_annotation(p, 'E1', 'XX.A..LHZ', 1, 'Ann')):
+        with pytest.raises(ValueError, match='v.jsonl, line 1'): f(path)
+
 # the screen
 
 FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic']
@@ -182,7 +224,7 @@ def free_port():
         return s.getsockname()[1]
 
 @contextmanager
-def server(kind, folder, store, who='Ann'):
+def server(kind, folder, store, who='Ann', windows=''):
     "JupyterLab or Voila on a copy of the app, with a home of its own; gives address and annotation file"
     for name in ('inspector', 'second'): shutil.copy(ROOT/'nbs/inspector.ipynb', folder/f'{name}.ipynb')
     home, port, annotations = folder/'home', free_port(), folder/'annotations.jsonl'
@@ -190,7 +232,7 @@ def server(kind, folder, store, who='Ann'):
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     env = dict(os.environ, HOME=str(home), JUPYTER_CONFIG_DIR=str(home/'config'), JUPYTER_RUNTIME_DIR=str(home/'run'), JUPYTER_DATA_DIR=str(home/'data'), IPYTHONDIR=str(home/'ipython'), JUPYTERLAB_SETTINGS_DIR=str(home/'settings'),
-               JUPYTERLAB_WORKSPACES_DIR=str(home/'workspaces'), FWINB_PAIRS=str(store), FWINB_ANNOTATIONS=str(annotations), FWINB_ANNOTATOR=who, PYTHONPATH=str(ROOT))
+               JUPYTERLAB_WORKSPACES_DIR=str(home/'workspaces'), FWINB_PAIRS=str(store), FWINB_ANNOTATIONS=str(annotations), FWINB_ANNOTATOR=who, FWINB_WINDOWS=windows, PYTHONPATH=str(ROOT))
     env.pop('MPLBACKEND', None)
     command = dict(lab=['jupyterlab', '--no-browser', '--allow-root', '--ServerApp.ip=127.0.0.1', f'--ServerApp.port={port}', '--IdentityProvider.token=t', f'--ServerApp.root_dir={folder}'],
                    voila=['voila', '--no-browser', f'--port={port}', '--Voila.ip=127.0.0.1', str(folder/'inspector.ipynb')])[kind]
@@ -325,4 +367,47 @@ def test_browser_asks_for_the_name(chromium, store, tmp_path):
         shoot(page, 'inspector_error')
         path.rmdir()
         assert 'kept' in press(page, '2') and read_annotations(path).who.tolist() == ['Łukasz']
+        page.close()
+
+def windows_shown(page): return [t.replace('\xa0', ' ') for t in page.locator('.fwinb-inspector select').nth(3).locator('option').all_inner_texts()]
+
+def test_browser_windows(chromium, store, tmp_path):
+    "By keys and by mouse: accept, refuse, move an edge, draw a window, undo; the page comes back as it was left"
+    pytest.importorskip('voila')
+    with server('voila', tmp_path, store, windows='pick') as (address, path):
+        page = chromium.new_page(viewport=dict(width=1280, height=1150))
+        start(page, 'voila', address)
+        for _ in range(20):
+            if len(windows_shown(page)) > 1: break
+            press(page, 'n')
+        first, pair = windows_shown(page), shown(page).split(';')[0]
+        assert len(first) > 1 and 'Window 1' in press(page, 'r') and 'refused by you' in windows_shown(page)[0]
+        act(page, lambda: page.keyboard.press('['))
+        assert 'accepted, kept' in press(page, 'a') and 'accepted by you' in windows_shown(page)[0]
+        edge = page.locator('.fwinb-edge input').nth(0)
+        edge.click(); edge.fill(str(float(edge.input_value()) + 20))
+        assert 'is now at' in act(page, lambda: page.keyboard.press('Enter'))
+        said = read_window_annotations(path)
+        moved = said[said.start_s != said.picked_start_s]
+        assert len(moved) == 1 and abs(moved.start_s - moved.picked_start_s - 20).item() < 1
+        before = edge.input_value()
+        edge.click(); edge.fill('99999')
+        assert 'NOT kept' in act(page, lambda: page.keyboard.press('Enter')) and edge.input_value() == before
+        act(page, lambda: page.locator('.fwinb-new-window').click())
+        for k, t in ((1, '150'), (0, '20')):
+            page.locator('.fwinb-edge input').nth(k).click(); page.locator('.fwinb-edge input').nth(k).fill(t)
+            act(page, lambda: page.keyboard.press('Enter'))
+        shoot(page, 'inspector_new_window')
+        assert 'accepted, kept' in press(page, 'a') and len(windows_shown(page)) == len(first) + 1
+        drawn = read_window_annotations(path).iloc[-1]
+        assert abs(drawn.start_s - 20) < 1 and abs(drawn.end_s - 150) < 1
+        shoot(page, 'inspector_windows')
+        last = windows_shown(page)
+        page.reload(); start(page, 'voila', address)
+        number = lambda text: int(text.split()[1])                     # it begins at the first pair that is not looked at
+        while (k := number(shown(page)) - number(pair)): press(page, 'p' if k > 0 else 'n')
+        assert windows_shown(page) == last
+        press(page, 'z')
+        assert len(windows_shown(page)) == len(first)
+        assert 'kept' in press(page, '2') and read_annotations(path).annotation.tolist() == [2]   # keys of classes as before
         page.close()

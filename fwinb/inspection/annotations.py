@@ -6,7 +6,7 @@
 __all__ = ['FIELDS', 'WINDOW_FIELDS', 'DECISIONS', 'UNSURE', 'TRUTH', 'RESERVED', 'person_name', 'append_annotation',
            'undo_annotation', 'read_annotations', 'append_window_annotation', 'read_window_annotations',
            'merge_annotations', 'kappa', 'consensus', 'pair_digests', 'name_traces', 'add_annotations', 'examine',
-           'windows_at', 'apply_window_annotations']
+           'windows_at', 'place_windows', 'apply_window_annotations']
 
 # %% ../../nbs/inspection/01_annotations.ipynb #c864d8f7
 import hashlib, json, os, secrets, time, warnings
@@ -455,12 +455,37 @@ def windows_at(
         snr=signal_ratios(obs, noise, row, left, right)[0], weight=(right-left)*dt/p.min_period*best,
         decision='accept', reason='by hand', phases=np.array([' '.join(np.array(PHASES)[k]) for k in inside], object)))
 
+# %% ../../nbs/inspection/01_annotations.ipynb #aea5058d
+_NEEDED = 'event station start_s end_s correlation lag_s dlnA weight decision reason'.split()
+
+def place_windows(
+    pairs,                # Dataset of pairs
+    windows:pd.DataFrame, # of `window_table`, or the table of windows of fwinb-select
+)->pd.DataFrame:          # with `pair`, `left` and `right` (-1: not there), edges at samples, and text for `reason`
+    "Windows at the samples of their pairs; a table of other pairs is an error"
+    if missing := [k for k in _NEEDED if k not in windows]: raise ValueError(f'the table of windows lacks {missing}')
+    recipe, place = recipe_of(pairs), {k: i for i, k in enumerate(zip(pairs.event.values, pairs.station.values))}
+    pair = np.array([place.get(k, -1) for k in zip(windows.event, windows.station)], int)
+    edges = windows[['start_s', 'end_s']].to_numpy(float)
+    at = np.where(np.isfinite(edges), (edges - recipe.start)/recipe.dt, -1)
+    k, real = np.round(at).astype(int), np.isfinite(edges).all(-1)
+    here = real & (pair >= 0)
+    if real.any() and not here.any(): raise ValueError('none of the windows is on a pair that is there')
+    bad = (np.abs(at - k)*recipe.dt > .01 + 1e-5*np.abs(edges)).any(-1) | (k < 0).any(-1) | (k >= recipe.npts).any(-1)
+    if (bad & here).any():
+        r = windows.iloc[int(np.argmax(bad & here))]
+        raise ValueError(f'the window of {r.event}, {r.station} at {r.start_s:g} to {r.end_s:g} s does not lie at '
+                         'samples of the pair: the table is of other pairs')
+    times = np.where(here[:,None], recipe.start + k*recipe.dt, edges)
+    return windows.reset_index(drop=True).assign(pair=pair, left=k[:,0], right=k[:,1], start_s=times[:,0],
+                                                 end_s=times[:,1], reason=windows.reason.fillna('').values)
+
 # %% ../../nbs/inspection/01_annotations.ipynb #240362a8
 def _where(pairs, windows, said):
     "Of each annotation: place of its pair, samples of the window, row of the table (-1: drawn), why it is unknown"
     recipe, place = recipe_of(pairs), {k: i for i, k in enumerate(zip(pairs.event.values, pairs.station.values))}
     sample = lambda *names: np.nan_to_num(
-        np.round((said[[*names]].values - recipe.start)/recipe.dt), nan=-1).astype(int)
+        np.round((said[[*names]].values - recipe.start)/recipe.dt), nan=-9).astype(int)
     edges, picked = sample('start_s', 'end_s'), sample('picked_start_s', 'picked_end_s')
     why = np.full(len(said), '', object)
     pair = np.array([place.get(k, -1) for k in zip(said.event, said.station)], int)
@@ -492,7 +517,7 @@ def _one_word_each(said, pair, edges, row):
 # %% ../../nbs/inspection/01_annotations.ipynb #69d871c7
 def _with_words(pairs, windows, said, pair, edges, row, parameters):
     "The table with one annotation per window"
-    out, said = windows.assign(who='', line='').reset_index(drop=True), said.reset_index(drop=True)
+    out, said = windows.assign(who='', line=''), said.reset_index(drop=True)
     same = np.array([i >= 0 and (out.left[i], out.right[i]) == tuple(x) for i, x in zip(row, edges)], bool)
     out.loc[row[same], ['decision', 'who', 'line']] = said.loc[same, ['decision', 'who', 'id']].values
     out.loc[row[same], 'reason'] = 'by hand'
@@ -504,18 +529,19 @@ def _with_words(pairs, windows, said, pair, edges, row, parameters):
         out = pd.concat([out, new], ignore_index=True) if len(out) else new
     key = ['event', 'station', 'left', 'right']
     out = out[(out.who != '') | ~out.duplicated(key, keep=False)].drop_duplicates(key, keep='last')
+    out = out[(out.left >= 0) | ~out.pair.isin(out.pair[out.who != ''])]           # a pair without a window has one now
     return out.sort_values(['pair', 'left', 'right'], ignore_index=True)
 
 # %% ../../nbs/inspection/01_annotations.ipynb #4bebdfba
 def apply_window_annotations(
     pairs,                    # Dataset of pairs
-    windows:pd.DataFrame,     # of `window_table`; not changed
+    windows:pd.DataFrame,     # as for `place_windows`; not changed
     annotations:pd.DataFrame, # of `read_window_annotations`
     strict:bool=True,         # an annotation on what is not there is an error; else it is left out
     parameters=None,          # of the windows, see `windows_at`
-)->pd.DataFrame:     # also `who` and `line` ('': by the rules); attribute `windows_unknown`: what is left out, in words
+)->pd.DataFrame:     # of `place_windows`, `who` and `line` ('': by the rules); attribute `windows_unknown`: left out
     "A table of windows with the decisions and edges of a person"
-    said = annotations.sort_values(['when', 'id'])
+    windows, said = place_windows(pairs, windows), annotations.sort_values(['when', 'id'])
     pair, edges, row, why = _where(pairs, windows, said)
     words = [f'{r.event}, {r.station}, {r.start_s:g} to {r.end_s:g} s: {w}'
              for r, w in zip(said.itertuples(), why) if w]

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ANY', 'BY', 'CLASS_FILTERS', 'KIND_FILTERS', 'SEEN_FILTERS', 'NAMES', 'KEYS', 'STYLE', 'SAID', 'inspection_queue',
-           'filter_queue', 'network_name', 'classes_text', 'Inspection', 'check_windows', 'figure_png', 'picture',
-           'progress_html', 'WindowControls', 'error_text', 'Inspector', 'show_inspector']
+           'filter_queue', 'network_name', 'classes_text', 'Inspection', 'figure_png', 'picture', 'progress_html',
+           'WindowControls', 'error_text', 'Inspector', 'show_inspector']
 
 # %% ../../nbs/inspection/02_widget.ipynb #570f7515
 import base64, html, io, struct, time
@@ -23,7 +23,7 @@ from ..labels.misfit import GRADE_COLORS, class_words
 from .disagreements import KINDS, compare_pair, disagreements
 from .annotations import (
     DECISIONS, UNSURE, append_annotation, append_window_annotation, apply_window_annotations, pair_digests, person_name,
-    read_annotations, read_window_annotations, undo_annotation, windows_at)
+    place_windows, read_annotations, read_window_annotations, undo_annotation, windows_at)
 
 # %% ../../nbs/inspection/02_widget.ipynb #c13b521f
 def inspection_queue(
@@ -101,12 +101,12 @@ class Inspection:
         path,        # the annotation file; made with the first annotation
         who:str,     # name of the person, see `person_name`
         order=None,  # see `inspection_queue`
-        windows=None,# table of windows, of `window_table`; None: pairs are judged as a whole only
+        windows=None,# see `place_windows`; None: pairs are judged as a whole only
     ):
         self.pairs, self.path, self.who = pairs, Path(path), person_name(who)
         self.queue, self.digests = inspection_queue(pairs, order), pair_digests(pairs)
         self.places = {k: i for i, k in enumerate(zip(pairs.event.values, pairs.station.values))}
-        self.windows = None if windows is None else check_windows(pairs, windows)
+        self.windows = None if windows is None else place_windows(pairs, windows)
         self.looked, self.chosen, self.draft = None, 0, None                 # see `look`
         self.filters = dict(klass=ANY, kind=ANY, seen=ANY)
         self.given = []                                                      # ids of this session, the last one last
@@ -210,24 +210,6 @@ def progress(self:Inspection)->dict:
     counts = {c: int((v == c).sum()) for c in (*GRADE_COLORS, UNSURE)}
     windows = {} if self.windows is None else dict(windows=0 if self.said is None else len(self.said))
     return dict(pairs=len(v), annotated=int((v >= 0).sum()), counts=counts, **windows)
-
-# %% ../../nbs/inspection/02_widget.ipynb #3c069cb8
-def check_windows(
-    pairs,                # Dataset of pairs
-    windows:pd.DataFrame, # table of windows
-)->pd.DataFrame:          # unchanged
-    "Return a table of windows that fits to the pairs; else raise a `ValueError`"
-    need = 'event station start_s end_s left right correlation lag_s dlnA weight decision reason'.split()
-    if missing := [k for k in need if k not in windows]: raise ValueError(f'the table of windows lacks {missing}')
-    names = set(zip(pairs.event.values, pairs.station.values))
-    here = windows[[k in names for k in zip(windows.event, windows.station)] & windows.left.notna().values]
-    if len(windows) and not len(here): raise ValueError('none of the windows is on a pair that is there')
-    off = np.abs(recipe_of(pairs).start + here.left*recipe_of(pairs).dt - here.start_s) > recipe_of(pairs).dt/2
-    if off.any():
-        r = here[off].iloc[0]
-        raise ValueError(f'the window of {r.event}, {r.station} at {r.start_s:g} s does not begin at sample {r.left}: '
-                         'the table is of other pairs')
-    return windows
 
 # %% ../../nbs/inspection/02_widget.ipynb #2119832c
 @patch
@@ -472,7 +454,7 @@ class Inspector:
         draw=compare_pair,    # Dataset of one pair -> figure; with windows also takes the table `windows`
         dpi:int=110,          # of the picture
         shortest_look:float=.2, # s; a press within this time after a picture is ignored
-        windows=None,         # table of windows, of `window_table`; None: no windows on the screen
+        windows=None,         # see `place_windows`; None: no windows on the screen
     ):
         self.inspection = Inspection(pairs, path, who, order, windows)
         self.draw, self.dpi, self.shortest_look = draw, dpi, shortest_look
@@ -620,8 +602,8 @@ def on_edges(self:Inspector)->str:
     "Move an edge of the chosen window, or of the new one"
     where, window = self.inspection, (self.controls.start.value, self.controls.end.value)
     if where.draft is not None:
+        where.draft = window                                               # wrong for a moment, perhaps
         where.edges(*window)
-        where.draft = window
         return 'Accept the new window to keep it.'
     if not self.seen: raise ValueError('there is no picture of this pair, so there can be no annotation on it')
     if not len(where.table): raise ValueError('this pair has no window: make a new one')
@@ -664,7 +646,8 @@ def show_windows(self:Inspector)->pd.DataFrame:
     chosen = (table.index == where.chosen) & (not new)
     shown = table.assign(number=[f'\u25b6 {k+1}' if x else str(k+1) for k, x in enumerate(chosen)])
     if not new: return shown
-    left, right = where.edges(*where.draft)
+    try: left, right = where.edges(*where.draft)
+    except ValueError: return shown                                      # one edge is typed, the other one not yet
     draft = windows_at(where.pairs, [where.pair], [left], [right]).assign(decision='new', reason='', number='new')
     return pd.concat([shown, draft]) if len(shown) else draft
 

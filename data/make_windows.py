@@ -17,8 +17,8 @@ from fwinb.features.window_features import window_error, window_feature_names, w
 from fwinb.features.windows import parameters_for, whole_traces, window_table
 from fwinb.models.pretrained import classify, describe, fitting_model
 from fwinb.models.windows import (
-    admitted_seconds, best_level, fit_trees, kind_weights, random_windows, rules_with_terms, score_levels, seconds_row, station_faults, tree_score, window_seconds,
-    window_terms)
+    admitted_seconds, admitted_windows, best_level, fit_trees, kind_weights, random_windows, rules_with_terms, score_levels, seconds_difference, seconds_row,
+    station_faults, tree_score, window_seconds, window_terms)
 from fwinb.pairs.schema import STUDY, build_pairs, path_geometry, recipe_of
 from fwinb.pairs.signal import band_limited
 from fwinb.pairs.store import atomic_path
@@ -27,6 +27,7 @@ RECIPES = dict(study=100, surface=50)       # stations of an event
 SEEDS = dict(train=2601, calibrate=2602, test=2603)
 N, EARTHS = 8000, 5                         # pairs and Earths of each set
 LEAST_MAGNITUDE = 6.5                       # smaller events of the 3-D waves are made as large
+MEASURES = 'seconds', 'signal'
 REFUSED = 's2n', 'tshift', 'dlna'           # reasons before the correlation is looked at
 
 # parts
@@ -207,44 +208,58 @@ def settings(p, recipe, trees):
         out[f'windows and whole traces: {name}'] = Setting(both, b, b*both.seconds.values)
     return out
 
-def bounds(windows, error): return Setting(windows, np.where(error < USABLE, 1., np.nan), windows.seconds.values, 1.)
+def truth_settings(p, error):
+    "What a selection could reach that knows the truth"
+    def known(t): return Setting(t, np.where(t[error] < USABLE, 1., np.nan), t.seconds.values, 1.)
+    return {'whole traces: the truth': known(p.whole), 'windows: the truth': known(p.candidates)}
 
-def sums_of(s, p, levels, of, error='error'):
-    "Seconds by event"
-    return admitted_seconds(s.windows.assign(error=s.windows[error]), s.score, levels, s.weight, list(dict.fromkeys(p.pairs.event)), of)
+class Sums(NamedTuple):
+    "Seconds by event, (event, level, 2), of one setting on one part"
+    levels:np.ndarray
+    all:dict         # measure -> all usable seconds
+    saved:dict       # measure -> those of traces that are not usable as a whole
 
-def rows_of(name, s, p, of, error, levels, chosen):
-    """Rows of the table for one setting: as published, at the level of the calibration, at 95 % precision found here; `saved`: usable seconds of traces that are
-    not usable as a whole"""
-    traces, cluster = p.pairs.event.value_counts(sort=False).values, p.pairs.drop_duplicates('event').cluster.values
-    row = partial(seconds_row, traces=traces, cluster=cluster)
-    whole = p.whole.set_index('pair')[error].reindex(s.windows.pair.values).values
-    spoiled = s.windows.assign(only=np.where(whole < USABLE, np.inf, s.windows[error]))
-    out = []
-    def add(at, level, k, sums):
-        saved = sums_of(s._replace(windows=spoiled), p, [level], of, 'only')[...,1].sum()/traces.sum() if np.isfinite(level) else 0.
-        out.append(dict(setting=name, measure=of, at=at, level=level, **row(sums, level=k), saved=saved))
-    if s.published is not None: add('published', s.published, 0, sums_of(s, p, [s.published], of, error))
-    if levels is None: return out
-    sums = sums_of(s, p, levels, of, error)
-    add('calibrated', levels[chosen] if chosen >= 0 else np.nan, chosen, sums)
-    best = best_level(sums)
-    add('found here', levels[best] if best >= 0 else np.nan, None, sums)
-    return out
+def sums_of(s, p, levels, error='error'):
+    "`Sums` of a setting"
+    rows, events = admitted_windows(s.windows, s.score, levels, s.weight), list(dict.fromkeys(p.pairs.event))
+    windows = s.windows.assign(error=s.windows[error])
+    sound = p.whole.set_index('pair')[error].reindex(windows.pair.values).values < USABLE
+    spoiled = windows.assign(error=np.where(sound, np.inf, windows.error))
+    return Sums(np.asarray(levels), *({of: admitted_seconds(t, rows, events, of) for of in MEASURES} for t in (windows, spoiled)))
+
+AGAINST = 'whole traces: shipped network'
+
+def rows_of(p, found, chosen):
+    "Rows of the table: as published, at the level of the calibration, at 95 % precision found here; `more`: seconds above those of `AGAINST`"
+    traces, cluster, rows = p.pairs.event.value_counts(sort=False).values, p.pairs.drop_duplicates('event').cluster.values, []
+    for (name, at), x in found.items():
+        for of in MEASURES:
+            level = chosen[name, of] if at == 'calibrated' else None if at == 'found here' else 0
+            best = best_level(x.all[of]) if level is None else level
+            saved = x.saved[of][:,best,1].sum()/traces.sum() if best >= 0 else 0.
+            row = dict(setting=name, measure=of, at=at, level=x.levels[best] if best >= 0 else np.nan)
+            row |= seconds_row(x.all[of], traces, level, cluster=cluster) | dict(saved=saved)
+            other = (AGAINST, 'found here' if level is None else 'calibrated')
+            against = None if level is None else chosen[AGAINST, of]
+            more = seconds_difference(x.all[of], found[other].all[of], traces, (level, against), cluster=cluster)
+            rows.append(row | dict(zip(('more', 'more low', 'more high'), more)))
+    return rows
 
 def tables(calibration, tests, recipe, trees):
     "Rows for each test (world -> (part, column of the error)), with thresholds from the calibration"
-    known, levels, chosen, rows = settings(calibration, recipe, trees), {}, {}, []
+    known = settings(calibration, recipe, trees)
+    levels = {k: score_levels(s.score) for k, s in known.items()}
+    chosen, rows = {}, []
     for name, s in known.items():
-        levels[name] = score_levels(s.score)
-        for of in ('seconds', 'signal'): chosen[name, of] = best_level(sums_of(s, calibration, levels[name], of))
+        x = sums_of(s, calibration, levels[name])
+        chosen |= {(name, of): best_level(x.all[of]) for of in MEASURES}
     for world, (p, error) in tests.items():
-        found = settings(p, recipe, trees)
-        for of in ('seconds', 'signal'):
-            new = [r for name, s in found.items() for r in rows_of(name, s, p, of, error, levels[name], chosen[name, of])]
-            for name, t in (('whole traces: the truth', p.whole), ('windows: the truth', p.candidates)):
-                new += rows_of(name, bounds(t, t[error]), p, of, error, None, -1)
-            rows += [dict(world=world, pairs=len(p.pairs), events=p.pairs.cluster.nunique(), **r) for r in new]
+        here, found = settings(p, recipe, trees), {}
+        for name, s in here.items():
+            if s.published is not None: found[name,'published'] = sums_of(s, p, [s.published], error)
+            found[name,'calibrated'] = found[name,'found here'] = sums_of(s, p, levels[name], error)
+        found |= {(name, 'truth'): sums_of(s, p, [1.], error) for name, s in truth_settings(p, error).items()}
+        rows += [dict(world=world, pairs=len(p.pairs), events=p.pairs.cluster.nunique(), **r) for r in rows_of(p, found, chosen)]
     return pd.DataFrame(rows)
 
 def make(folder, waves=None, say=print):

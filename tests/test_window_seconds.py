@@ -10,7 +10,8 @@ from fwinb.features.pair import pair_features
 from fwinb.features.window_features import trace_limits
 from fwinb.features.windows import parameters_for, sta_lta, window_table
 from fwinb.models.windows import (
-    admitted_seconds, best_level, kind_weights, random_windows, rules_with_terms, score_levels, seconds_row, station_faults, window_seconds)
+    admitted_seconds, admitted_windows, best_level, kind_weights, random_windows, rules_with_terms, score_levels, seconds_difference, seconds_row, station_faults,
+    window_seconds)
 from fwinb.pairs.schema import STUDY
 
 def made(n=60, seed=0):
@@ -25,7 +26,7 @@ def test_admitted():
     t, rng = made(), np.random.default_rng(1)
     score, weight = rng.random(len(t)), rng.random(len(t))
     levels = [.2, .6, 2.]
-    sums = admitted_seconds(t, score, levels, weight, ['e0', 'e1', 'e2'])
+    sums = admitted_seconds(t, admitted_windows(t, score, levels, weight), ['e0', 'e1', 'e2'])
     def best(rows):
         sets = [s for k in range(len(rows)+1) for s in combinations(rows, k)
                 if all(t.right[a] <= t.left[b] or t.right[b] <= t.left[a] for a, b in combinations(s, 2))]
@@ -48,6 +49,8 @@ def test_levels():
     r = seconds_row(many, np.tile([4, 6], 6), level=1, seed=3)
     assert r == seconds_row(many, np.tile([4, 6], 6), level=1, seed=3)
     assert r['seconds low'] <= r['seconds'] <= r['seconds high'] and r['precision high'] <= 1
+    d = seconds_difference(many, many*.5, np.tile([4, 6], 6), (1, 1))
+    assert d[0] == pytest.approx(5.35) and d[1] <= d[0] <= d[2]      # half of 10.7 s
     assert score_levels([np.nan, np.nan]) == [np.inf] and (np.diff(score_levels(np.random.default_rng(0).random(500))) > 0).all()
 
 def test_weights():

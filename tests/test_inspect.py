@@ -369,7 +369,7 @@ def test_browser_asks_for_the_name(chromium, store, tmp_path):
         assert 'kept' in press(page, '2') and read_annotations(path).who.tolist() == ['Łukasz']
         page.close()
 
-def windows_shown(page): return [t.replace('\xa0', ' ') for t in page.locator('.fwinb-inspector select').nth(3).locator('option').all_inner_texts()]
+def windows_shown(page): return [t.replace('\xa0', ' ') for t in page.locator('.fwinb-window-menu option').all_inner_texts()]
 
 def test_browser_windows(chromium, store, tmp_path):
     "By keys and by mouse: accept, refuse, move an edge, draw a window, undo; the page comes back as it was left"
@@ -390,6 +390,12 @@ def test_browser_windows(chromium, store, tmp_path):
         said = read_window_annotations(path)
         moved = said[said.start_s != said.picked_start_s]
         assert len(moved) == 1 and abs(moved.start_s - moved.picked_start_s - 20).item() < 1
+        for key, sign in (('ArrowUp', 1), ('ArrowDown', -1)):          # one sample
+            before = float(edge.input_value())
+            edge.click(); act(page, lambda: page.keyboard.press(key))
+            assert abs(float(edge.input_value()) - before - sign*1800/1024) < .02
+        act(page, lambda: page.locator('.fwinb-window-menu select').select_option(index=0))
+        act(page, lambda: page.keyboard.press(']')); press(page, '[')  # the keys work after the menu
         before = edge.input_value()
         edge.click(); edge.fill('99999')
         assert 'NOT kept' in act(page, lambda: page.keyboard.press('Enter')) and edge.input_value() == before

@@ -330,8 +330,7 @@ window.addEventListener('keydown', e => {
   }
   e.stopImmediatePropagation();                         // no shortcut of JupyterLab
   const name = names[e.key.length === 1 ? e.key.toLowerCase() : e.key];
-  const button = name && b.querySelector('.fwinb-' + name);
-  if (!button) return;
+  const button = name && b.querySelector('.fwinb-' + name); if (!button) return;
   e.preventDefault(); if (!e.repeat) button.click();
 }, true);
 window.addEventListener('click', e => {
@@ -342,6 +341,7 @@ window.addEventListener('click', e => {
   }
   if (!typing(e.target)) focus(b);
 }, true);
+window.addEventListener('change', e => { if (e.target.closest('.fwinb-window-menu')) focus(box(e.target)); }, true);
 })()</script>'''
 
 # %% ../../nbs/inspection/02_widget.ipynb #f189e8d3
@@ -419,6 +419,7 @@ class WindowControls:
         self.refuse = _button('refuse', 'refuse window', 'key r', '124px')
         self.new = _button('new-window', 'new window', 'draw a window: set its edges, then accept it', '104px')
         self.menu = widgets.Dropdown(options=[], layout=widgets.Layout(width='300px'))
+        self.menu.add_class('fwinb-window-menu')
         self.start, self.end = _edge_field('from (s)', dt), _edge_field('to (s)', dt)
         parts = self.previous, self.menu, self.next, self.accept, self.refuse, self.start, self.end, self.new
         self.box, self.filling = _row(*parts), False    # filling: its values are set by the program
@@ -598,9 +599,18 @@ def on_window(self:Inspector, decision:str)->str:
     return said
 
 @patch
+def wanted_edges(self:Inspector)->tuple:
+    "Edges in the fields, s; one that changed by less than a sample, as by an arrow, moves one sample"
+    dt, out = recipe_of(self.inspection.pairs).dt, []
+    for field, shown in zip((self.controls.start, self.controls.end), self.controls.shown):
+        d = field.value - round(shown, 2)
+        out.append(shown if d == 0 else shown + np.sign(d)*dt if abs(d) < dt else field.value)
+    return tuple(out)
+
+@patch
 def on_edges(self:Inspector)->str:
     "Move an edge of the chosen window, or of the new one"
-    where, window = self.inspection, (self.controls.start.value, self.controls.end.value)
+    where, window = self.inspection, self.wanted_edges()
     if where.draft is not None:
         where.draft = window                                               # wrong for a moment, perhaps
         where.edges(*window)
@@ -611,6 +621,7 @@ def on_edges(self:Inspector)->str:
     line = where.judge(decision, window)
     return f'Window {where.chosen + 1} is now at {_span(line["window"])} ({SAID[decision]}), kept.' + self.overlap()
 
+# %% ../../nbs/inspection/02_widget.ipynb #a99324e3
 @patch
 def overlap(self:Inspector)->str:
     "Whether the chosen window lies over an accepted one, as a sentence"
@@ -640,7 +651,8 @@ def show_windows(self:Inspector)->pd.DataFrame:
         c.menu.options = [(t, k) for k, t in enumerate(self.window_words())] + [('new window', -1)]*new
         c.menu.value = -1 if new else where.chosen if len(table) else None
         edges = where.draft if new else table[['start_s', 'end_s']].values[where.chosen] if len(table) else (0, 0)
-        c.start.value, c.end.value = (round(float(x), 2) for x in edges)
+        c.shown = [float(x) for x in edges]                             # the fields round them
+        c.start.value, c.end.value = (round(x, 2) for x in c.shown)
         for part in (c.accept, c.refuse, c.start, c.end): part.disabled = not (new or len(table))
     finally: c.filling = False
     chosen = (table.index == where.chosen) & (not new)

@@ -59,7 +59,8 @@ def _chunks(pairs, windows, chunk):
     bad = (right <= left) | (left < 0) | (right >= npts) | (pair < 0) | (pair >= n)
     if bad.any():
         k = int(np.argmax(bad))
-        raise ValueError(f'window {k}: samples {left[k]} to {right[k]} of pair {pair[k]} are not in {n} pairs of {npts}')
+        raise ValueError(f'window {k}: samples {left[k]} to {right[k]} of pair {pair[k]} are not in {n} pairs '
+                         f'of {npts} samples')
     order = np.argsort(pair, kind='stable')
     first = np.searchsorted(pair[order], np.arange(0, n+chunk, chunk))
     for i, a, b in zip(range(0, n, chunk), first[:-1], first[1:]):
@@ -230,5 +231,6 @@ def window_features(
         new['ln_snr'] = _ln_snr(w[:,0], limits, row, left, right, recipe)
         for name, x in new.items(): out[name][rows] = x
     if 'decision' in windows:
-        out['windows'] = (windows.decision == 'accept').groupby(windows.pair.values).transform('sum').values.astype(float)
+        accepted = (windows.decision == 'accept').astype(float)
+        out['windows'] = accepted.groupby(windows.pair.values).transform('sum').values
     return pd.DataFrame(out, index=windows.index)

@@ -101,7 +101,8 @@ def seconds_row(
     within = 0., np.array([np.inf, 1., np.inf])
     low, high = bootstrap_events(numbers, event, sums, traces, resamples=resamples, seed=seed, within=within)
     names = 'seconds', 'precision', 'admitted'
-    return {f'{k}{end}': float(x[i]) for i, k in enumerate(names) for end, x in (('', value), (' low', low), (' high', high))}
+    ends = {'': value, ' low': low, ' high': high}
+    return {f'{k}{end}': float(x[i]) for i, k in enumerate(names) for end, x in ends.items()}
 
 # %% ../../nbs/models/10_windows.ipynb #fa1480c0
 def _numbers(sums, traces, level, precision):

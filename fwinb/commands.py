@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import __version__
-from .pairs.table import describe_columns
+from .pairs.table import WINDOW_COLUMNS, describe_columns
 
 # %% ../nbs/commands/02_commands.ipynb #cfe2d945
 def _parser(name, description):
@@ -56,9 +56,11 @@ class _Columns(argparse.Action):
     "Print what the columns mean, and end"
     def __init__(self, *args, **more): super().__init__(*args, nargs=0, **more)
     def __call__(self, parser, *_):
-        print(describe_columns())
+        print(describe_columns(), '', 'The table of windows (--windows):', describe_columns(columns=WINDOW_COLUMNS),
+              sep='\n')
         parser.exit()
 
+# %% ../nbs/commands/02_commands.ipynb #03469c13
 UNIT = re.compile(r'displacement|velocity|acceleration|[cmunp]?m(/s(\^?2|\*\*2)?)?', re.I)   # of ground motion
 
 def select_parser(
@@ -72,7 +74,7 @@ def select_parser(
     p.add_argument('syn', nargs='?', help='folder or file of synthetics (SAC, miniSEED, ASDF, SPECFEM text); default: '
                                           'OBS/synt if it is there, else PREM, computed from the moment tensors')
     p.add_argument('--out', required=True, help='the table, such as selection.csv')
-    p.add_argument('--columns', action=_Columns, help='what the columns of the table mean, with unit and sign')
+    p.add_argument('--columns', action=_Columns, help='what the columns of the tables mean, with unit and sign')
     p.add_argument('--prem', action='store_true', help='synthetics of PREM, also if there is OBS/synt')
     _add_inputs(p)
     p.add_argument('--recipe', help="components, window and band: 'study' (default), 'surface', 'middle', 'short', or "
@@ -85,6 +87,11 @@ def select_parser(
                      help='share of the accepted traces that shall be usable, on average; nothing that the model '
                           'refuses is accepted (default .95)')
     how.add_argument('--threshold', type=float, help='accept from this probability on')
+    p.add_argument('--windows', action='store_true',
+                   help='pick windows too: OUT_windows.csv with a row per window, and OUT_windows/ with the accepted '
+                        'ones of each event as JSON')
+    p.add_argument('--window-parameters', metavar='FILE', help='parameters of the windows under the names of pyflex '
+                                                               '(YAML); implies --windows')
     p.add_argument('--workers', type=int, default=1, help='processes (default 1)')
     return p
 
@@ -126,24 +133,30 @@ def _say(line): print(f'fwinb-select: {line}', file=sys.stderr, flush=True)
 def _select(a, parts):
     from fwinb.pairs.store import finish_group, locked_file, sweep_group
     from fwinb.pairs.workers import WorkerLost, keep_memory
-    from fwinb.select import Checkpoint, NotKept, select, stations_folder, summary, write_selection
+    from fwinb.select import (
+        Checkpoint, NotKept, select, stations_folder, summary, trace_table, windows_folder, write_selection)
     keep_memory()    # allowed here: a command owns its process
     try:
-        folder = stations_folder(a.out)
+        folder, more = stations_folder(a.out), windows_folder(a.out) if _windows(a) else None
         with locked_file(a.out, 'fwinb-select'):
             finish_group(a.out)
             sweep_group(a.out)
-            table = select(
+            ours = [folder, parts, a.out, *([more, f'{more}.csv'] if more else [])]
+            found = select(
                 a.obs, '' if a.prem else a.syn, a.events, a.inventory, a.model, a.precision, a.threshold, a.workers,
-                sys.stderr.isatty(), [folder, parts, a.out], a.stations, a.units or '', parts, _say, **_recipe(a))
-            try: write_selection(table, a.out)
+                sys.stderr.isatty(), ours, a.stations, a.units or '', parts, _say, windows=_windows(a), **_recipe(a))
+            try: write_selection(found, a.out)
             except (ValueError, OSError) as e:
                 return _failed('fwinb-select', f'the table could not be written: {e}; the same command goes on', 1)
             Checkpoint(parts, '').remove()
     except (NotKept, WorkerLost) as e: return _failed('fwinb-select', e, 1)
     except (ValueError, OSError, ImportError) as e: return _failed('fwinb-select', e, 2)
-    print(summary(table), f'table: {a.out}; stations: {folder}', sep='\n', flush=True)
+    table, windows = trace_table(found), f'; windows: {more}.csv, {more}' if more else ''
+    print(summary(found), f'table: {a.out}; stations: {folder}{windows}', sep='\n', flush=True)
     return _no_pair(table) if (table.decision == 'dropped').all() else 0
+
+# %% ../nbs/commands/02_commands.ipynb #66ef1c9f
+def _windows(a): return a.window_parameters or a.windows
 
 def _recipe(a): return dict(recipe=a.recipe) if a.recipe else {}
 

@@ -7,8 +7,8 @@ __all__ = ['DECISIONS', 'NOT_LISTED', 'LOOK', 'describe_parts', 'as_error', 'fai
            'describe_block', 'failed_block', 'refusal', 'decide_pairs', 'join_ledger', 'digest_files', 'NotKept',
            'Checkpoint', 'checkpoint_folder', 'need_rows', 'is_store', 'find_synthetics', 'Plan', 'plan_store',
            'plan_archive', 'make_plan', 'run_plan', 'settle_recipe', 'Selection', 'window_settings', 'join_windows',
-           'select', 'stations_folder', 'listed_line', 'note_unlisted', 'station_lines', 'write_selection', 'summary',
-           'plot_decisions', 'plot_selection_map']
+           'select', 'stations_folder', 'windows_folder', 'listed_line', 'note_unlisted', 'station_lines',
+           'write_selection', 'write_table', 'trace_table', 'summary', 'plot_decisions', 'plot_selection_map']
 
 # %% ../nbs/commands/00_select.ipynb #5139b8df
 import hashlib, json, os
@@ -26,6 +26,7 @@ from .data.archive import (
 from .data.events import Rejected, centroid, safe_names
 from .data.files import one_line
 from .data.preprocess import pair_dataset
+from .data.window_files import write_windows
 from .earth.modes import modes_for
 from .earth.toroidal import prem_components
 from .features.windows import (
@@ -391,6 +392,7 @@ class Selection(NamedTuple):
     times:dict              # event -> time zero, s after 1970-01-01T00:00:00Z; of the events that have one
     recipe:Recipe
 
+# %% ../nbs/commands/00_select.ipynb #c22672b1
 def window_settings(
     windows,          # None or False: none; True: of the recipe; a file for `read_parameters`; `WindowParameters`
     recipe:Recipe,
@@ -405,6 +407,7 @@ def window_settings(
                          f'{recipe.periods[0]:g} s: take parameters for its band')
     return found
 
+# %% ../nbs/commands/00_select.ipynb #87ad9bca
 def join_windows(
     rows:pd.DataFrame,    # of `window_rows`, of all pairs
     traces:pd.DataFrame,  # of `join_ledger`
@@ -418,6 +421,13 @@ def join_windows(
     out = out.assign(window=out.window.fillna(0).astype(int), decision=out.decision.where(~lost, 'none'),
                      reason=out.reason.where(~lost, out.why))
     return out.reindex(columns=WINDOW_PAGE)
+
+def _with_windows(traces, results, recipe):
+    "A `Selection` from the results of all tasks"
+    rows = _joined([r[2] for r in results if len(r[2])])
+    times = [r[1][['event', 'time']] for r in results if 'time' in r[1]]
+    times = dict(_joined(times).drop_duplicates().values) if times else {}
+    return Selection(traces, join_windows(rows, traces), times, recipe)
 
 # %% ../nbs/commands/00_select.ipynb #9c6b7b98
 def select(
@@ -457,23 +467,31 @@ def select(
         with one_thread(): decided = decide_pairs(table, loaded, precision, threshold, recipe)
     ledger = pd.concat([t for t in (*ledgers, as_ledger(plan.rest)) if len(t)], ignore_index=True)
     traces = note_unlisted(join_ledger(ledger, decided))
-    if picking is None: return traces
-    times = {e: t for e, t in table[['event', 'time']].drop_duplicates().values} if tables and 'time' in table else {}
-    return Selection(traces, join_windows(_joined([r[2] for r in results if len(r[2])]), traces), times, recipe)
+    return traces if picking is None else _with_windows(traces, results, recipe)
 
 # %% ../nbs/commands/00_select.ipynb #f197d426
+def _folder_beside(out, ending, ours):
+    "A folder beside the table; one that holds anything but files of `ours` is refused"
+    out = Path(out)
+    if out.is_dir(): raise ValueError(f'{out} is a folder, not a table')
+    folder, strange = out.with_name(f'{out.stem}_{ending}'), []
+    if folder.is_dir(): strange = [p.name for p in folder.iterdir() if not p.match(ours)]
+    elif folder.exists(): strange = [folder.name]
+    if strange: raise ValueError(f'{folder} is there already and holds {strange[0]}: it will not be replaced')
+    return folder
+
 def stations_folder(
     out, # the table
 )->Path: # for SELECTION.csv: SELECTION_stations
     "Folder of the station lists; one that holds anything else is refused"
-    out = Path(out)
-    if out.is_dir(): raise ValueError(f'{out} is a folder, not a table')
-    folder = out.with_name(f'{out.stem}_stations')
-    strange = []
-    if folder.is_dir(): strange = [p.name for p in folder.iterdir() if not p.name.startswith('STATIONS_')]
-    elif folder.exists(): strange = [folder.name]
-    if strange: raise ValueError(f'{folder} is there already and holds {strange[0]}: it will not be replaced')
-    return folder
+    return _folder_beside(out, 'stations', 'STATIONS_*')
+
+# %% ../nbs/commands/00_select.ipynb #c6fafda1
+def windows_folder(
+    out, # the table
+)->Path: # for SELECTION.csv: SELECTION_windows
+    "Folder of the windows, a file per event; one that holds anything else is refused"
+    return _folder_beside(out, 'windows', '*.json')
 
 # %% ../nbs/commands/00_select.ipynb #18003f6c
 def listed_line(
@@ -509,13 +527,13 @@ def station_lines(
         if not _unlisted(r): lines.setdefault(tuple(r.station.split('.')[:2]), listed_line(r))
     return [lines[k] for k in sorted(lines)]
 
-# %% ../nbs/commands/00_select.ipynb #d8a66565
+# %% ../nbs/commands/00_select.ipynb #b1b8bec7
 def write_selection(
-    table:pd.DataFrame,  # of `select`
-    out,                 # CSV file; the lists go beside it
+    selection,           # of `select`
+    out,                 # CSV file; the lists, and the windows, go beside it
 )->Path:                 # folder of the lists
-    "Write the table and the station lists: all of them, or none"
-    folder, out = stations_folder(out), Path(out)
+    "Write the table, the station lists, and the windows if there are any: all of them, or none"
+    folder, out, table = stations_folder(out), Path(out), trace_table(selection)
     accepted = table[table.decision == 'accept']
     names = safe_names(sorted(set(accepted.event)))
     with atomic_group(out) as new:
@@ -523,14 +541,31 @@ def write_selection(
         for event, rows in accepted.groupby('event'):
             lines = ''.join(f'{line}\n' for line in station_lines(rows))
             (new/folder.name/f'STATIONS_{names[event]}').write_text(lines, encoding='utf-8')
-        table[PAGE].to_csv(new/out.name, index=False, float_format='%.6g', errors='backslashreplace')
+        write_table(table[PAGE], new/out.name)
+        if table is not selection: _write_windows(selection, new, windows_folder(out).name)
     return folder
+
+def write_table(table, path): table.to_csv(path, index=False, float_format='%.6g', errors='backslashreplace')
+
+# %% ../nbs/commands/00_select.ipynb #5b077690
+def _write_windows(selection, folder, name):
+    "The windows as a table, and the accepted ones as JSON per event"
+    write_table(selection.windows, folder/f'{name}.csv')
+    known = selection.windows[selection.windows.event.isin(list(selection.times))]
+    write_windows(known, selection.times, selection.recipe, folder/name)
+
+def trace_table(
+    selection,         # of `select`
+)->pd.DataFrame:
+    "The table of traces, with or without windows beside it"
+    return selection.traces if isinstance(selection, Selection) else selection
 
 # %% ../nbs/commands/00_select.ipynb #be6ae699
 def summary(
-    table:pd.DataFrame, # of `select`
+    selection,          # of `select`
 )->str:                 # a few lines
-    "Number of traces by decision and reason"
+    "Number of traces, and of windows, by decision and reason"
+    table = trace_table(selection)
     n, events = table.decision.value_counts(), table.event[table.event != ''].nunique()
     counts = (f'{n.get("accept", 0)} accepted, {n.get("refuse", 0)} refused, {n.get("cannot say", 0)} cannot say, '
               f'{n.get("dropped", 0)} dropped')
@@ -544,7 +579,17 @@ def summary(
         lines.append(f'  median correlation: {medians}')
     if n := table.detail.str.contains(NOT_LISTED, regex=False).sum():
         lines.append(f'  accepted, but {NOT_LISTED}: {n} (the column `detail` says why)')
+    if table is not selection: lines += _window_lines(selection.windows)
     return '\n'.join(lines)
+
+def _window_lines(windows):
+    "Number and seconds of windows, and why others were refused"
+    good, bad = (windows[windows.decision == k] for k in ('accept', 'refuse'))
+    seconds, traces = (good.end_s - good.start_s).sum(), len(good[['event', 'station']].drop_duplicates())
+    regions = ', '.join(f'{k} {v}' for k, v in good.region.value_counts().items())
+    lines = [f'{len(good)} windows of {traces} traces accepted, {seconds:,.0f} s ({regions or "none"})']
+    why = ', '.join(f'{k} {v}' for k, v in bad.reason.value_counts().items())
+    return lines + ([f'  windows refused: {why}'] if why else [])
 
 # %% ../nbs/commands/00_select.ipynb #cb8230b8
 # marker and colour of a decision

@@ -271,3 +271,56 @@ def test_published():
     np.testing.assert_allclose(n['R'].lag_s, published.cc_shift_in_seconds, atol=.26)      # half a sample
     np.testing.assert_allclose(n['R'].dlnA, published.dlnA, atol=1e-6)
     np.testing.assert_allclose(n['R'].weight, published.window_weight, rtol=2e-3)
+
+# the command
+
+ROOT = Path(__file__).resolve().parent.parent
+
+@pytest.fixture(scope='module')
+def chosen(tmp_path_factory):
+    "Tables and JSON of `fwinb-select --windows` on the sample"
+    from fwinb.commands import select_main
+    out = tmp_path_factory.mktemp('select')/'s.csv'
+    assert select_main([str(ROOT/'data/sample/raw'), '--out', str(out), '--windows']) == 0
+    return out
+
+def tables(out): return pd.read_csv(out), pd.read_csv(out.with_name('s_windows.csv'))
+
+def test_command(chosen):
+    "A row for every trace, windows without overlaps inside the record, and the decision on their trace"
+    traces, windows = tables(chosen)
+    assert set(zip(traces.event.fillna(''), traces.station)) == set(zip(windows.event.fillna(''), windows.station))
+    whole = traces.set_index(['event', 'station']).decision
+    assert [whole[k] for k in zip(windows.event, windows.station)] == windows.trace.tolist()
+    some = windows[windows.window > 0]
+    assert ((some.start_s >= 0) & (some.end_s < 1800) & (some.end_s > some.start_s)).all()
+    for _, t in some.groupby(['event', 'station']):
+        assert t.window.tolist() == [*range(1, len(t)+1)] and (t.start_s.values[1:] >= t.end_s.values[:-1] - .01).all()
+    none = windows[windows.window == 0]
+    assert (none.decision == 'none').all() and none.reason.notna().all() and none.start_s.isna().all()
+    assert (some.decision == 'accept').sum() > 50 and {'accept', 'refuse'} == set(some.decision)
+
+def test_command_store_and_workers(chosen, tmp_path):
+    "A store of the same pairs gives the same windows, and so do two workers"
+    from fwinb.commands import select_main
+    for k, args in enumerate(([str(ROOT/'data/sample/pairs.zarr')], [str(ROOT/'data/sample/raw'), '--workers', '2'])):
+        assert select_main([*args, '--out', str(tmp_path/f'{k}'/'s.csv'), '--windows']) == 0
+        a, b = (t[t.window > 0].reset_index(drop=True) for t in (tables(chosen)[1], tables(tmp_path/f'{k}'/'s.csv')[1]))
+        assert a[['event', 'station', 'window', 'decision', 'reason', 'region']].equals(b[['event', 'station', 'window', 'decision', 'reason', 'region']])
+        np.testing.assert_allclose(a[['start_s', 'end_s', 'correlation', 'dlnA']], b[['start_s', 'end_s', 'correlation', 'dlnA']], rtol=1e-3)
+
+def test_command_parameters(chosen, tmp_path, capsys):
+    "A file of parameters; one of another band, one that is none, and a folder with other files are refused"
+    from fwinb.commands import select_main
+    path, out = tmp_path/'p.yml', tmp_path/'s.csv'
+    args = [str(ROOT/'data/sample/pairs.zarr'), '--out', str(out), '--window-parameters', str(path)]
+    path.write_text('cc_acceptance_level: .98\nc_1: 3')
+    assert select_main(args) == 0
+    strict = tables(out)[1]
+    assert (strict.correlation[strict.decision == 'accept'] >= .98).all() and (strict.reason == 'cc').any()
+    for text, words in (('min_period: 27', 'min_period is 27 s'), ('cc_level: 1', 'cc_level is no parameter')):
+        path.write_text(text)
+        assert select_main(args) == 2 and words in capsys.readouterr().err
+    path.write_text('c_1: 3')
+    (tmp_path/'s_windows').mkdir(exist_ok=True); (tmp_path/'s_windows'/'mine.txt').write_text('x')
+    assert select_main(args) == 2 and 'mine.txt' in capsys.readouterr().err

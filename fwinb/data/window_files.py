@@ -58,7 +58,8 @@ def _check_entry(entry, name):
     for side, index in (('start', 'left_index'), ('end', 'right_index')):
         relative, absolute = f'relative_{side}time', f'absolute_{side}time'
         if relative in entry: same(relative, _number(entry, relative, name), n[index]*n['dt'])
-        if absolute in entry: same(absolute, _time(entry, absolute, name) - first, n[index]*n['dt'], 's after the first')
+        if absolute in entry:
+            same(absolute, _time(entry, absolute, name) - first, n[index]*n['dt'], 's after the first sample')
     if 'cc_shift_in_samples' in entry:
         same('cc_shift_in_seconds', n['cc_shift_in_seconds'], _number(entry, 'cc_shift_in_samples', name)*n['dt'])
     if not -1.001 <= n['max_cc_value'] <= 1.001:

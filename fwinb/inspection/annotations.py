@@ -477,8 +477,9 @@ def place_windows(
         raise ValueError(f'the window of {r.event}, {r.station} at {r.start_s:g} to {r.end_s:g} s does not lie at '
                          'samples of the pair: the table is of other pairs')
     times = np.where(here[:,None], recipe.start + k*recipe.dt, edges)
+    reason = windows.reason.astype(object).fillna('').values
     return windows.reset_index(drop=True).assign(pair=pair, left=k[:,0], right=k[:,1], start_s=times[:,0],
-                                                 end_s=times[:,1], reason=windows.reason.fillna('').values)
+                                                 end_s=times[:,1], reason=reason)
 
 # %% ../../nbs/inspection/01_annotations.ipynb #240362a8
 def _where(pairs, windows, said):

@@ -144,7 +144,7 @@ def windows_of(
     "The windows of a pair"
     mine = (windows.event == pair.event.item()) & (windows.station == pair.station.item())
     found = windows[mine & np.isfinite(windows.start_s.astype(float))].sort_values(['start_s', 'end_s'])
-    return found.assign(reason=found.reason.astype(object).fillna(''))                  # empty in a table that was read from a file
+    return found.assign(reason=found.reason.astype(object).fillna(''))   # empty in a table that was read from a file
 
 def _over(row, others):
     "Does a window lie over one of the others by more than half of the shorter of the two?"

@@ -702,7 +702,7 @@ def plot_window_section(
     pairs,               # Dataset of pairs of one event and one component
     windows:Windows,     # of `window_table(pairs)`
     parameters:WindowParameters=None, # None: of the recipe
-    spacing:float=3.,    # degrees between traces that are drawn, at least
+    spacing:float=None,  # degrees between traces that are drawn, at least; None: for 28 traces
     ax=None,
 ):                       # the axes
     "Record section with its windows: observed black, synthetic red, each trace over its own peak"
@@ -710,6 +710,7 @@ def plot_window_section(
     if ax is None: _, ax = plt.subplots(figsize=(7.2, 8), layout='constrained')
     recipe, d = recipe_of(pairs), pairs.distance_deg.values
     p = parameters_for(recipe) if parameters is None else parameters
+    spacing = np.ptp(d)/28 if spacing is None else spacing
     half, last, shown = .36*spacing, -np.inf, displayed_windows(windows.table)
     ax.set(xlim=recipe.window, xlabel='time after origin (s)', ylabel='epicentral distance (°)')
     for i in np.argsort(d):

@@ -126,7 +126,8 @@ def _on_pairs(on, pairs, recipe):
     at = np.array([i for i, _ in on], int)
     t = pd.DataFrame([r for _, r in on], columns=_READ)
     zero = pairs.event_time.values[at]
-    left, right = (np.rint((t[k].values.astype(float) - zero - recipe.start)/recipe.dt).astype(int) for k in ('start', 'end'))
+    def sample(time): return np.rint((time.values.astype(float) - zero - recipe.start)/recipe.dt).astype(int)
+    left, right = sample(t.start), sample(t.end)
     names = {k: pairs[k].values[at] for k in ('event', 'station', 'component')}
     out = pd.DataFrame(dict(
         pair=at, **names, start_s=recipe.start + left*recipe.dt, end_s=recipe.start + right*recipe.dt, left=left,
@@ -160,7 +161,8 @@ def write_windows(
 )->dict:                  # event -> file
     "Accepted windows as JSON"
     good, folder = windows[windows.decision == 'accept'], Path(folder)
-    if unknown := sorted(set(good.event) - set(times)): raise ValueError(f'the time of the event {unknown[0]} is not known')
+    if unknown := sorted(set(good.event) - set(times)):
+        raise ValueError(f'the time of the event {unknown[0]} is not known')
     folder.mkdir(parents=True, exist_ok=True)
     names, out = safe_names(sorted(set(good.event))), {}
     for event, rows in good.groupby('event'):

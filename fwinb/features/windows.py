@@ -7,8 +7,8 @@ __all__ = ['PARAMETERS', 'LEVELS', 'REGIONS', 'NOISE', 'FATES', 'BLOCK', 'COLUMN
            'Parameter', 'check_parameters', 'parameters_for', 'read_parameters', 'parameter_table', 'Limits',
            'window_limits', 'region_index', 'envelope', 'sta_lta', 'local_extrema', 'Candidates', 'window_candidates',
            'shape_windows', 'cut_windows', 'measure_windows', 'Noise', 'noise_levels', 'signal_ratios',
-           'schedule_windows', 'merge_windows', 'Windows', 'pick_windows', 'window_table', 'whole_traces', 'fate_table',
-           'displayed_windows', 'plot_window_section', 'window_rows']
+           'schedule_windows', 'merge_windows', 'Windows', 'pick_windows', 'window_table', 'windows_at', 'whole_traces',
+           'fate_table', 'plot_window_section', 'window_rows']
 
 # %% ../../nbs/features/07_windows.ipynb #4c807fb1
 from pathlib import Path
@@ -20,6 +20,7 @@ from scipy.signal import lfilter
 
 from ..earth.arrivals import PHASES, group_arrival, travel_times
 from ..labels.correlation import amplitude_ratio, cross_correlation, trace_faults, two_traces
+from ..pairs.plot import shown_windows
 from ..pairs.schema import STUDY, Recipe, check_pairs, recipe_of
 
 # %% ../../nbs/features/07_windows.ipynb #6cdb805b
@@ -567,6 +568,7 @@ def pick_windows(
     t['reason'] = _decide(t, limits, start, dt, p)
     t = _resolve(t, obs, syn, dt, noise, p)
     for fate, rows in t.groupby(t.reason.replace('', 'accept')).pair: tally(fate, rows.values)
+    t = t.sort_values(['pair', 'left', 'right'], ignore_index=True)
     return Windows(_described(t, limits, start, dt), pd.DataFrame(tally.n, columns=FATES))
 
 # %% ../../nbs/features/07_windows.ipynb #53f85381
@@ -574,8 +576,7 @@ COLUMNS = ('pair', 'region', 'start_s', 'end_s', 'left', 'right', 'center', 'cor
            'lag_s', 'dlnA', 'snr', 'weight', 'decision', 'reason')
 
 def _described(t, limits, start, dt):
-    "Columns `COLUMNS`, sorted by trace and time"
-    t = t.sort_values(['pair', 'left', 'right'], ignore_index=True)
+    "With region, times and decision: columns `COLUMNS`"
     region = region_index(start + (t.left+t.right).values/2*dt, limits.surface[t.pair])
     t = t.assign(region=np.array(REGIONS, object)[region], start_s=start + t.left*dt, end_s=start + t.right*dt,
                  decision=np.where(t.reason == '', 'accept', 'refuse'))
@@ -626,25 +627,41 @@ def _named(table, pairs, model):
     return out.assign(phases=np.array(phases, object))
 
 # %% ../../nbs/features/07_windows.ipynb #8ad899f3
+def windows_at(
+    pairs,               # xarray.Dataset of pairs that can be compared; may be lazy
+    pair, left, right,   # (m,) of each window: place of its pair, first and last sample
+    parameters=None,     # `WindowParameters`, for region, weight and noise; None: those of the recipe
+    chunk:int=512,       # pairs read at a time
+)->pd.DataFrame:         # columns of `window_table`, in the order given; all accepted
+    "Windows given by their edges, measured"
+    recipe, (pair, left, right) = recipe_of(pairs), (np.asarray(x, int) for x in (pair, left, right))
+    p, tables = parameters_for(recipe) if parameters is None else parameters, []
+    path = [pairs[k].values for k in ('distance_deg', 'event_depth_km')]
+    for i in range(0, pairs.sizes['pair'], chunk):
+        here = np.flatnonzero((pair >= i) & (pair < i+chunk))
+        places, row = np.unique(pair[here], return_inverse=True)
+        if not len(places): continue
+        obs, syn = pairs.waveform[i:i+chunk].values[places-i].astype(float).transpose(1, 0, 2)
+        distance, depth = (x[places] for x in path)
+        first = travel_times(distance, depth, ('P',), p.earth_model)[:,0]
+        limits = window_limits(first, distance, recipe.npts, recipe.dt, recipe.start, p)
+        noise = noise_levels(obs, limits, int(p.min_period/recipe.dt))
+        t = _measured(obs, syn, recipe.dt, noise, row, left[here], right[here], p).assign(reason='')
+        tables.append(_described(t, limits, recipe.start, recipe.dt).assign(pair=places[row]).set_index(here))
+    table = pd.concat(tables).sort_index() if tables else _no_windows()
+    return _named(table, pairs, p.earth_model)
+
 def whole_traces(
     pairs,               # xarray.Dataset of pairs; may be lazy
     chunk:int=512,       # pairs read at a time
-)->pd.DataFrame:         # columns as of `window_table`; a row per pair that can be compared
+)->pd.DataFrame:         # columns of `window_table`; a row per pair that can be compared
     "Each pair as one window: the other end of the scale"
-    everything = parameters_for(recipe_of(pairs), check_global_data_quality=False)
-    recipe, tables = recipe_of(pairs), []
-    for i in range(0, pairs.sizes['pair'], chunk):
-        part = pairs.isel(pair=slice(i, i+chunk))
-        w = part.waveform.values.astype(float)
-        rows = np.flatnonzero((part.status.values == 'ok') & (trace_faults(w[:,0], w[:,1]) == ''))
-        obs, syn, end = w[rows,0], w[rows,1], recipe.npts-1
-        first = travel_times(part.distance_deg.values[rows], part.event_depth_km.values[rows], ('P',))[:,0]
-        limits = window_limits(first, part.distance_deg.values[rows], recipe.npts, recipe.dt, recipe.start, everything)
-        noise = noise_levels(obs, limits, int(recipe.periods[0]/recipe.dt))
-        every = np.arange(len(rows))
-        t = _measured(obs, syn, recipe.dt, noise, every, 0*every, 0*every + end, everything).assign(reason='')
-        tables.append(_described(t, limits, recipe.start, recipe.dt).assign(pair=i + rows))
-    return _named(pd.concat(tables, ignore_index=True), pairs, 'prem')
+    ok = pairs.status.values == 'ok'
+    for i in range(0, len(ok), chunk):
+        w = pairs.waveform[i:i+chunk].values
+        ok[i:i+chunk] &= trace_faults(w[:,0], w[:,1]) == ''
+    rows = np.flatnonzero(ok)
+    return windows_at(pairs, rows, 0*rows, 0*rows + pairs.sizes['time']-1, chunk=chunk)
 
 # %% ../../nbs/features/07_windows.ipynb #be06532e
 def fate_table(
@@ -662,19 +679,6 @@ _MEANING = dict(
     duplicate='the same edges as another', s2n='the observation hardly rises above the noise',
     tshift='the delay is too large', dlna='the amplitudes differ too much', cc='the correlation is too low',
     overlap='overlaps with better ones', accept='accepted')
-
-# %% ../../nbs/features/07_windows.ipynb #754bbbb2
-def displayed_windows(
-    table:pd.DataFrame,   # of `window_table`
-)->pd.DataFrame:          # fewer rows
-    "Accepted windows, and of the refused ones those that fill the time between them best"
-    accepted, refused = table[table.decision == 'accept'], table[~table.reason.isin(['', 'overlap'])]
-    a = accepted.groupby('pair')[['left', 'right']].agg(list).reindex(refused.pair)
-    free = [not isinstance(L, list) or all(r <= x or l >= y for x, y in zip(L, R))
-            for l, r, L, R in zip(refused.left, refused.right, a.left, a.right)]
-    rest = refused[np.array(free, bool)]
-    keep = schedule_windows(rest.pair, rest.left, rest.right, rest.right - rest.left)
-    return pd.concat([accepted, rest[keep]]).sort_values(['pair', 'left'])
 
 # %% ../../nbs/features/07_windows.ipynb #11a428bd
 WINDOW_STYLE = {'body': ('#0072b2', 'body waves, accepted'), 'surface': ('#009e73', 'surface waves, accepted'),
@@ -711,7 +715,7 @@ def plot_window_section(
     recipe, d = recipe_of(pairs), pairs.distance_deg.values
     p = parameters_for(recipe) if parameters is None else parameters
     spacing = np.ptp(d)/28 if spacing is None else spacing
-    half, last, shown = .36*spacing, -np.inf, displayed_windows(windows.table)
+    half, last, shown = .36*spacing, -np.inf, shown_windows(windows.table)
     ax.set(xlim=recipe.window, xlabel='time after origin (s)', ylabel='epicentral distance (°)')
     for i in np.argsort(d):
         if pairs.status.values[i] != 'ok' or d[i] < last + spacing: continue
@@ -757,7 +761,7 @@ def window_rows(
     windows:Windows,     # of `window_table(pairs)`
 )->pd.DataFrame:         # columns of `window_table` with `window`, the number in its trace; 0: it has none
     "A row per window, and a row per trace without one"
-    shown = displayed_windows(windows.table)
+    shown = shown_windows(windows.table)
     shown = shown.assign(window=shown.groupby('pair').cumcount() + 1)
     none = np.setdiff1d(np.arange(len(windows.fates)), shown.pair)
     fates, status = windows.fates.loc[none, [*_NONE]], windows.fates.status.values[none]

@@ -6,7 +6,7 @@
 __all__ = ['FIELDS', 'WINDOW_FIELDS', 'DECISIONS', 'UNSURE', 'TRUTH', 'RESERVED', 'person_name', 'append_annotation',
            'undo_annotation', 'read_annotations', 'append_window_annotation', 'read_window_annotations',
            'merge_annotations', 'kappa', 'consensus', 'pair_digests', 'name_traces', 'add_annotations', 'examine',
-           'windows_at', 'place_windows', 'apply_window_annotations']
+           'place_windows', 'apply_window_annotations']
 
 # %% ../../nbs/inspection/01_annotations.ipynb #c864d8f7
 import hashlib, json, os, secrets, time, warnings
@@ -22,9 +22,7 @@ else: import fcntl
 
 from ..pairs.schema import CLASSES, as_variable, pair_name, recipe_of
 from ..pairs.bootstrap import bootstrap_events
-from ..earth.arrivals import PHASES, travel_times
-from ..features.windows import (
-    REGIONS, measure_windows, noise_levels, parameters_for, region_index, signal_ratios, window_limits)
+from ..features.windows import windows_at
 from ..models.metrics import truth_class
 
 # %% ../../nbs/inspection/01_annotations.ipynb #af11fb83
@@ -427,34 +425,6 @@ def examine(
     _append(path, make)
     return read_annotations(path)
 
-# %% ../../nbs/inspection/01_annotations.ipynb #c5091428
-def windows_at(
-    pairs,             # Dataset of pairs
-    pair, left, right, # (m,) of each window: place of its pair, first and last sample
-    parameters=None,   # `WindowParameters`, for region, weight and noise; None: those of the recipe
-)->pd.DataFrame:       # the columns of `window_table`; all accepted, by hand
-    "Windows given by their edges, measured"
-    left, right, recipe = np.asarray(left, int), np.asarray(right, int), recipe_of(pairs)
-    p, dt = parameters_for(recipe) if parameters is None else parameters, recipe.dt
-    place, row = np.unique(np.asarray(pair, int), return_inverse=True)
-    part = pairs.isel(pair=place)
-    distance, depth = (part[k].values for k in ('distance_deg', 'event_depth_km'))
-    obs, syn = np.moveaxis(part.waveform.values.astype(float), 1, 0)
-    arrivals = travel_times(distance, depth, PHASES, p.earth_model)
-    first = travel_times(distance, depth, ('P',), p.earth_model)[:,0]
-    limits = window_limits(first, distance, recipe.npts, dt, recipe.start, p)
-    noise = noise_levels(obs, limits, int(p.min_period/dt))
-    best, zero, lag, dlnA = measure_windows(obs, syn, dt, row, left, right)
-    region = region_index(recipe.start + (left+right)/2*dt, limits.surface[row])
-    start, end = recipe.start + left*dt, recipe.start + right*dt
-    inside = (arrivals[row] >= start[:,None]) & (arrivals[row] <= end[:,None])
-    names = {k: part[k].values[row] for k in ('event', 'station', 'component')}
-    return pd.DataFrame(dict(
-        pair=place[row], **names, region=np.array(REGIONS, object)[region], start_s=start, end_s=end, left=left,
-        right=right, center=left + (right-left)//2, correlation=best, zero_lag_correlation=zero, lag_s=lag, dlnA=dlnA,
-        snr=signal_ratios(obs, noise, row, left, right)[0], weight=(right-left)*dt/p.min_period*best,
-        decision='accept', reason='by hand', phases=np.array([' '.join(np.array(PHASES)[k]) for k in inside], object)))
-
 # %% ../../nbs/inspection/01_annotations.ipynb #aea5058d
 _NEEDED = 'event station start_s end_s correlation lag_s dlnA weight decision reason'.split()
 
@@ -526,7 +496,8 @@ def _with_words(pairs, windows, said, pair, edges, row, parameters):
     if not same.all():
         new = windows_at(pairs, pair[~same], *edges[~same].T, parameters)
         words = said.loc[~same, ['decision', 'who', 'id']].values.T
-        new = new.assign(**dict(zip(('decision', 'who', 'line'), words))).reindex(columns=out.columns)
+        new = new.assign(reason='by hand', **dict(zip(('decision', 'who', 'line'), words)))
+        new = new.reindex(columns=out.columns)
         out = pd.concat([out, new], ignore_index=True) if len(out) else new
     key = ['event', 'station', 'left', 'right']
     out = out[(out.who != '') | ~out.duplicated(key, keep=False)].drop_duplicates(key, keep='last')

@@ -23,7 +23,8 @@ from ..labels.misfit import GRADE_COLORS, class_words
 from .disagreements import KINDS, compare_pair, disagreements
 from .annotations import (
     DECISIONS, UNSURE, append_annotation, append_window_annotation, apply_window_annotations, pair_digests, person_name,
-    place_windows, read_annotations, read_window_annotations, undo_annotation, windows_at)
+    place_windows, read_annotations, read_window_annotations, undo_annotation)
+from ..features.windows import windows_at
 
 # %% ../../nbs/inspection/02_widget.ipynb #c13b521f
 def inspection_queue(

@@ -146,19 +146,19 @@ def windows_of(
     found = windows[mine & np.isfinite(windows.start_s.astype(float))].sort_values(['start_s', 'end_s'])
     return found.assign(reason=found.reason.astype(object).fillna(''))   # empty in a table that was read from a file
 
-def _over(row, others):
-    "Does a window lie over one of the others by more than half of the shorter of the two?"
-    common = np.minimum(row.end_s, others.end_s) - np.maximum(row.start_s, others.start_s)
-    return bool((common > .5*np.minimum(row.end_s - row.start_s, others.end_s - others.start_s)).any())
-
 def shown_windows(
-    windows:pd.DataFrame, # of one pair
+    windows:pd.DataFrame, # of one pair, or of many
 )->pd.DataFrame:          # some of its rows, in the same order
-    "Windows that a figure shows: all accepted ones or by hand, and where there is none the heaviest refused ones"
+    "Windows to show: all that are accepted or decided by hand, and in the time between them the heaviest refused ones"
     keep = ((windows.decision != 'refuse') | (windows.reason == 'by hand')).to_numpy(copy=True)
+    pair, taken = [*zip(windows.event, windows.station)], {}
+    start, end, reason = (windows[k].tolist() for k in ('start_s', 'end_s', 'reason'))
+    for k in np.flatnonzero(keep): taken.setdefault(pair[k], []).append((start[k], end[k]))
     for k in np.argsort(-windows.weight.values.astype(float), kind='stable'):
-        row = windows.iloc[k]
-        keep[k] |= row.reason != 'overlap' and not _over(row, windows[keep])
+        if keep[k] or reason[k] == 'overlap': continue
+        others = taken.setdefault(pair[k], [])
+        if keep_it := all(end[k] <= a or start[k] >= b for a, b in others): others.append((start[k], end[k]))
+        keep[k] = keep_it
     return windows[keep]
 
 # %% ../../nbs/pairs/02_plot.ipynb #edb4eff0

@@ -2,7 +2,7 @@
 
     python bench/windows.py                               # agreement and CPU time, recipes study and surface; ten minutes
     python bench/windows.py --pyflex ENV/bin/python       # an interpreter that has pyflex; else one is made under build/
-    python bench/windows.py --real ../shared/data/real_2010
+    python bench/windows.py --real FOLDER                 # and the example of pytomo3d: proc, quakeml, stationxml, windows
     python bench/windows.py --many 1000 10000 100000      # three-component records: seconds and peak memory; five minutes
 
 pyflex 0.2.0 needs numpy below 2 and setuptools below 70, so it has an environment and a process of its own. Both sides get the same

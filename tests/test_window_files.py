@@ -3,12 +3,13 @@ import json
 from pathlib import Path
 import numpy as np, pytest
 
+import vaults
 from fwinb.data.window_files import WindowFileError, match_windows, read_windows, write_windows
 from fwinb.pairs.schema import STUDY
 from fwinb.pairs.store import open_pairs
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent/'shared'/'data'/'real_2010'/'windows'
+SHARED = vaults.SHARED/'real_2010'/'windows'
 ENTRY = dict(
     left_index=100, right_index=300, center_index=200, channel_id='SY.ADK.00.LHZ', dt=1., min_period=50.,
     time_of_first_sample='1969-12-31T23:59:30.500000Z', max_cc_value=.9, cc_shift_in_seconds=-3., cc_shift_in_samples=-3, dlnA=.1,

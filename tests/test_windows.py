@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np, obspy, pandas as pd, pytest
 from scipy.signal import hilbert
 
+import vaults
 from fwinb.earth.arrivals import group_arrival, travel_times
 from fwinb.earth.simulate import simulate_pairs
 from fwinb.features.windows import (
     FATES, WindowParameters, measure_windows, parameters_for, pick_windows, read_parameters, window_table)
 from fwinb.pairs.recipes import load_recipe
 
-SHARED = Path(__file__).parents[2]/'shared'/'data'/'real_2010'
+SHARED = vaults.SHARED/'real_2010'
 DT, N, WHERE = 1., 2400, dict(distance_deg=60., depth_km=10., first_arrival=[600.])   # surface waves from 1627 to 2085 s
 t = np.arange(N)*DT
 

@@ -21,7 +21,7 @@ from .data.archive import near_records, read_near
 from .data.events import REASONS, Rejected, centroid, event_place
 from .data.instruments import is_vertical
 from .data.records import PAD
-from .pairs.plot import draw_coast, literal_text, plot_pair
+from .pairs.plot import draw_coast, draw_windows, literal_text, plot_pair, windows_of
 from .pairs.schema import COMPONENTS, STUDY, Recipe
 from .pairs.store import atomic_path
 from .pairs.table import COLUMNS, PAGE
@@ -244,6 +244,8 @@ def files_html(
     with_what = f'the synthetics in {Path(syn).name}' if syn else 'synthetics of PREM'
     text = f'<p>Read: {escaped(Path(obs).resolve().name)}, with {escaped(with_what)}. '
     text += f'Every trace: {link(out/"selection.csv", "selection.csv")}, {link(out/"traces.html", "as a page")}.'
+    windows = out/'selection_windows.csv'
+    if windows.is_file(): text += f' Windows: {link(windows, windows.name)}, and as JSON in selection_windows.'
     if lists: text += f' Accepted stations for SPECFEM: {", ".join(link(p, p.name) for p in lists[:most])}'
     return text + (f' and {len(lists) - most} more' if len(lists) > most else '') + '</p>'
 
@@ -299,6 +301,7 @@ def plot_ends(
     pairs,              # Dataset with the pairs of the selection
     table:pd.DataFrame, # of `select`
     most:int=4,         # of each
+    windows=None,       # table of windows to draw
 ):                      # the figure; None without a pair
     "Best pairs on the left, worst on the right"
     import matplotlib.pyplot as plt
@@ -307,16 +310,21 @@ def plot_ends(
     columns = ends(known, most)
     rows = max(map(len, columns))
     if not rows: return None
-    fig, axs = plt.subplots(rows, 2, figsize=(13.4, 1.35*rows+.6), sharex=True, squeeze=False, layout='constrained')
+    tall, drawn = 1.35 if windows is None else 1.9, []
+    fig, axs = plt.subplots(rows, 2, figsize=(13.4, tall*rows+.6), sharex=True, squeeze=False, layout='constrained')
     for j, part in enumerate(columns):
         for ax in axs[len(part):,j]: ax.set_axis_off()
         for ax, r in zip(axs[:,j], part.itertuples()):
-            plot_pair(pairs.isel(pair=where[r.event, r.station]), ax, labels=False)
+            plot_pair(pair := pairs.isel(pair=where[r.event, r.station]), ax, labels=False)
+            drawn.append((ax, pair))
             lines = '\n'.join(map(literal_text, _pair_words(r).split('\n')))
             ax.set_title('')
             ax.set_title(lines, fontsize='small', loc='left', color=COLORS[r.decision])
     fig.legend(*axs[0,0].get_legend_handles_labels(), loc='outside upper right', ncols=2, frameon=False)
     fig.supxlabel('time after origin (s)', fontsize='medium')
+    if windows is not None:
+        fig.draw_without_rendering()                 # lays the axes out: the room for the labels depends on it
+        for ax, pair in drawn: draw_windows(ax, windows_of(pair, windows))
     return fig
 
 # %% ../nbs/commands/03_overview.ipynb #52b1b0dc

@@ -202,10 +202,10 @@ def settings(p, recipe, trees):
         'FLEXWIN + terms, refused': Setting(c, rules_with_terms(c, p.terms, p.pairs.fault.values, recipe, False), c.weight.values, level),
         'FLEXWIN of traces by the network': Setting(c, np.where(c.decision == 'accept', of_pair('network', c), np.nan), c.weight.values)}
     both = pd.concat([t, w], ignore_index=True)
-    for terms, name in ((False, 'trees'), (True, 'trees + terms')):
-        s, b = judged(t, terms), judged(both, terms)
-        out[f'windows: {name}'] = Setting(t, s, s*t.seconds.values)
-        out[f'windows and whole traces: {name}'] = Setting(both, b, b*both.seconds.values)
+    for kind, x in (('windows', t), ('windows and whole traces', both)):
+        for terms, name in ((False, 'trees'), (True, 'trees + terms')):
+            score = judged(x, terms)
+            out[f'{kind}: {name}'] = Setting(x, score, score*x.seconds.values)
     return out
 
 def truth_settings(p, error):
@@ -228,6 +228,11 @@ def sums_of(s, p, levels, error='error'):
     return Sums(np.asarray(levels), *({of: admitted_seconds(t, rows, events, of) for of in MEASURES} for t in (windows, spoiled)))
 
 AGAINST = 'whole traces: shipped network'
+INSIDE = 'windows inside of whole traces: shipped network'
+
+def inside(p):
+    "All windows of traces, good or not, by the shipped network's score of the traces"
+    return Setting(p.candidates, p.pairs.network.values[p.candidates.pair.values], p.candidates.seconds.values)
 
 def rows_of(p, found, chosen):
     "Rows of the table: as published, at the level of the calibration, at 95 % precision found here; `more`: seconds above those of `AGAINST`"
@@ -258,6 +263,7 @@ def tables(calibration, tests, recipe, trees):
         for name, s in here.items():
             if s.published is not None: found[name,'published'] = sums_of(s, p, [s.published], error)
             found[name,'calibrated'] = found[name,'found here'] = sums_of(s, p, levels[name], error)
+        found[INSIDE,'as the traces'] = sums_of(inside(p), p, [levels[AGAINST][chosen[AGAINST,'signal']]], error)
         found |= {(name, 'truth'): sums_of(s, p, [1.], error) for name, s in truth_settings(p, error).items()}
         rows += [dict(world=world, pairs=len(p.pairs), events=p.pairs.cluster.nunique(), **r) for r in rows_of(p, found, chosen)]
     return pd.DataFrame(rows)

@@ -13,7 +13,7 @@ from fwinb.labels.misfit import PAPER_THRESHOLDS
 from fwinb.models.pretrained import load_model
 from fwinb.pairs.schema import STUDY
 from fwinb.pairs.store import locked_file, open_pairs, save_pairs
-from fwinb.pairs.table import COLUMNS, PAGE
+from fwinb.pairs.table import COLUMNS, PAGE, WINDOW_PAGE
 from fwinb.select import Plan, checkpoint_folder, run_plan, select, station_lines
 from small_world import CMT, ONE, POLES, RESP, inventory, motion, paz, world
 
@@ -355,7 +355,8 @@ def test_columns(capsys):
     for name, unit in ((k, k.rpartition('_')[2]) for k in PAGE if k.endswith(('_s', '_deg'))): assert COLUMNS[name].unit.startswith(unit)
     with pytest.raises(SystemExit) as e: main(['--columns'])
     said = capsys.readouterr().out
-    assert e.value.code == 0 and [l.split()[0] for l in said.splitlines() if l[0] != ' '] == PAGE
+    parts = [[l.split()[0] for l in part.splitlines() if l[0] != ' '] for part in said.split('\n\n')]
+    assert e.value.code == 0 and parts == [PAGE, ['The', *WINDOW_PAGE]]
     assert all(w in said for w in ('positive: the observation is late', 'positive: the observation is larger'))
     limits = dict(zip(('I', 'II', 'III'), PAPER_THRESHOLDS))
     assert load_model('usable').card.get('thresholds', PAPER_THRESHOLDS) == PAPER_THRESHOLDS

@@ -148,7 +148,7 @@ T0 = 1.3e9
     ('XX.AA.00.LHZ', -15, 50, 'begins 5 s before the first sample'), ('XX.AA.00.LHZ', 460, 50, 'ends 20.5 s after the last sample'),
     ('XX.AA.00.LHZ', -20, 600, 'begins 10 s before the first sample'), ('XX.AA.00.LHZ', 100, .25, 'shorter than a sample of the pair'),
     ('XX.AA.00.LHZ', 100, 50, ''), ('XX.AA..LHZ', 100, 50, ''), ('XX.AA.00.BHZ', 100, 50, ''),        # another band, no location
-    ('XX.AA.00.LHZ', -10.2, 50, ''), ('XX.AA.00.LHZ', 439.7, 50, ''), ('XX.AA.00.LHZ', -10, 499.5, '')])
+    ('XX.AA.00.LHZ', -10.2, 50, ''), ('XX.AA.00.LHZ', 439.75, 50, ''), ('XX.AA.00.LHZ', -10, 499.5, '')])
 def test_on_a_pair(tmp_path, station, start, length, reason):
     pairs = store([('A', 'XX.AA.00.LHZ', T0), ('A', 'XX.AA.00.LHT', T0)])
     on, lost = match_windows(read_windows(written(tmp_path/'w.json', [a_window(station, T0+start, length)])), pairs)
@@ -169,12 +169,24 @@ def test_same_place(tmp_path):
     assert found(a_window('XX.AA.00.LHZ', T0+200, first=T0+90)).table.pair.tolist() == [2]
     assert found(a_window('XX.AA.00.LHZ', T0+200), origin_time=T0+3).table.event.tolist() == ['A']
     assert found(a_window('XX.AA.00.LHZ', T0+200), origin_time=T0+98).table.event.tolist() == ['B']
+    for origin, event in ((T0+49, 'A'), (T0+51, 'B')):                                    # both within a minute
+        assert found(a_window('XX.AA.00.LHZ', T0+200), origin_time=origin).table.event.tolist() == [event]
     assert found(a_window('XX.AA..LHZ', T0+200), origin_time=T0).lost.reason[0] == 'several pairs hold it: XX.AA.00.LHZ, XX.AA.10.LHZ'
+
+def test_without_location(tmp_path):
+    "A pair without a location takes a window of any"
+    path = written(tmp_path/'w.json', [a_window('XX.AA.10.LHZ', T0+100)])
+    assert len(match_windows(read_windows(path), store([('A', 'XX.AA..LHZ', T0)])).table) == 1
 
 def test_twice(tmp_path):
     pairs = store([('A', 'XX.AA.00.LHZ', T0)])
     on, lost = match_windows(read_windows(written(tmp_path/'w.json', [a_window('XX.AA.00.LHZ', T0+100)]*2)), pairs)
     assert len(on) == 1 and lost.reason.tolist() == ['the same samples as a window before it']
+
+def test_pair_without_a_comparison(tmp_path):
+    pairs = store([('A', 'XX.AA.00.LHZ', T0)]).assign(status=('pair', np.array(['gap'], object)))
+    on, lost = match_windows(read_windows(written(tmp_path/'w.json', [a_window('XX.AA.00.LHZ', T0+100)])), pairs)
+    assert not len(on) and lost.reason.tolist() == ['its pair cannot be compared: gap']
 
 def test_no_event_time():
     with pytest.raises(ValueError, match='lack event_time'):
@@ -241,6 +253,11 @@ layouts = {
     'pytomo3d': lambda ws: ws, 'pyflex': lambda ws: ws, 'list': lambda ws: ws['windows'], 'windows': lambda ws: {'windows': ws['windows']},
     'channels': lambda ws: {c: [w for w in ws['windows'] if w['channel_id'] == c] for c in {w['channel_id'] for w in ws['windows']}}}
 
+def entries_of(said):
+    if isinstance(said, dict) and 'dt' in said: yield said
+    else:
+        for x in said.values() if isinstance(said, dict) else said: yield from entries_of(x)
+
 @st.composite
 def worlds(draw):
     "A store of up to six events, some of them within seconds of each other, with windows"
@@ -271,6 +288,8 @@ def test_there_and_back(tmp_path_factory, world, layout, told):
     assert set(files) == set(rows.event) and {p.parent for p in files.values()} == {folder}
     for e, p in files.items():
         written(p, layouts[layout](json.loads(p.read_text(encoding='utf-8'))))
+        first = {UTCDateTime(w['time_of_first_sample']).timestamp for w in entries_of(json.loads(p.read_text(encoding='utf-8')))}
+        assert len(first) == 1 and abs(first.pop() - times[e] - recipe.start) < 1.5e-6        # a microsecond is not lost
         found.append(read_windows(p, origin_time=times[e] if told else None))
     on, lost = match_windows(pd.concat(found), pairs)
     assert not len(lost), lost.reason.tolist()

@@ -127,7 +127,8 @@ def as_seconds(
     time,    # UTCDateTime, ISO text, or s after 1970-01-01T00:00:00Z
 )->float:    # s after 1970-01-01T00:00:00Z
     "A time as a number; microseconds survive"
-    return UTCDateTime(time).timestamp if isinstance(time, (str, UTCDateTime)) else float(time)
+    if isinstance(time, (str, UTCDateTime)): return UTCDateTime(time).ns/10**9
+    return float(time)
 
 _READ = ('station', 'start', 'end', 'first', 'left', 'right', 'center', 'dt_s', 'min_period_s', 'correlation', 'lag_s',
          'dlnA', 'weight', 'phases')
@@ -136,7 +137,7 @@ _MEASURES = ['correlation', 'lag_s', 'dlnA', 'weight', 'phases']
 def _row(keys, entry, name):
     "A window as the values of `_READ`"
     v, first = _values(entry, name)
-    station, zero = _channel(entry, keys, name), first.timestamp
+    station, zero = _channel(entry, keys, name), as_seconds(first)
     _compare(entry, v, first, name)
     left, right = v['left_index'], v['right_index']
     return (station, zero + left*v['dt'], zero + right*v['dt'], zero, left, right, v['center_index'], v['dt'],
@@ -171,16 +172,18 @@ class _Places(NamedTuple):
     channel:np.ndarray
     location:np.ndarray
     component:np.ndarray
+    status:np.ndarray
     zero:np.ndarray    # of their time axis, s after 1970-01-01T00:00:00Z
     recipe:Recipe
 
 def _places(pairs):
     if 'event_time' not in pairs: raise ValueError('the pairs lack event_time, the time zero of their axis')
-    channel, component = (pairs[k].values.astype(str).astype(object) for k in ('station', 'component'))
+    names = ('station', 'component', 'status')
+    channel, component, status = (pairs[k].values.astype(str).astype(object) for k in names)
     parts, by_station = [[*s.split('.'), '', '', ''][:3] for s in channel], {}
     for i, (network, station, _) in enumerate(parts): by_station.setdefault((network, station), []).append(i)
     return _Places({k: np.array(v) for k, v in by_station.items()}, channel, np.array([p[2] for p in parts], object),
-                   component, pairs.event_time.values.astype(float), recipe_of(pairs))
+                   component, status, pairs.event_time.values.astype(float), recipe_of(pairs))
 
 # %% ../../nbs/data/11_window_files.ipynb #58785581
 def _find(r, at, tolerance):
@@ -197,7 +200,7 @@ def _find(r, at, tolerance):
         away = np.abs(at.zero[i] - origin)
         i = i[(away <= tolerance) & (away == away.min())]
         if not len(i): return None, f'no event within {tolerance:g} s; the nearest is {away.min():.6g} s away'
-    half, zero, axis = at.recipe.dt/2, at.zero[i], at.recipe.times
+    half, zero, axis = at.recipe.dt/2 + 1e-6, at.zero[i], at.recipe.times
     before, after = zero + axis[0] - r['start'], r['end'] - zero - axis[-1]
     touches = (before < r['end'] - r['start']) & (after < r['end'] - r['start'])
     if not touches.any(): return None, 'no pair of this station has its time'
@@ -213,7 +216,9 @@ def _settled(r, i, at):
     off = np.abs(at.zero[i] + at.recipe.start - r['first'])
     for best in (lambda i: (off <= at.recipe.dt/2) & (off == off.min()), lambda i: at.channel[i] == r['station']):
         if len(i) > 1 and (good := best(i)).any(): i, off = i[good], off[good]
-    return (int(i[0]), '') if len(i) == 1 else (None, f'several pairs hold it: {", ".join(at.channel[i])}')
+    if len(i) > 1: return None, f'several pairs hold it: {", ".join(at.channel[i])}'
+    if at.status[i[0]] != 'ok': return None, f'its pair cannot be compared: {at.status[i[0]]}'
+    return int(i[0]), ''
 
 # %% ../../nbs/data/11_window_files.ipynb #a11620ac
 def match_windows(
@@ -296,12 +301,13 @@ def _laid_out(entries, layout):
         channels.setdefault(x['channel_id'], []).append(x)
     return out
 
+# %% ../../nbs/data/11_window_files.ipynb #72a6dc7a
 def write_windows(
     windows:pd.DataFrame, # a table of windows
     times,                # event -> time zero, s after 1970-01-01T00:00:00Z; `event_times(pairs)`
     recipe:Recipe,        # of the pairs
     path,                 # folder of a file per event, made if it is not there; or a .json file for one event
-    layout:str='pytomo3d', # {station: {channel: [window]}}; 'pyflex': {"windows": [window]}
+    layout:str='pytomo3d',  # {station: {channel: [window]}}; 'pyflex': {"windows": [window]}
     decisions=('accept',), # rows with another decision are not written
 )->dict:                  # event -> file
     "Windows as JSON"

@@ -1,14 +1,14 @@
-"""Windows of fwinb and of pyflex on the same traces with the same parameters: do they agree, why not, and what does a trace cost?
+"""Windows of fwinb and of pyflex on the same traces: do they agree, what is otherwise and why, and what do they cost?
 
-    python bench/windows.py                               # agreement and CPU time, recipes study and surface; ten minutes
+    python bench/windows.py                               # 240 simulated traces of the recipes study and surface; ten minutes
     python bench/windows.py --pyflex ENV/bin/python       # an interpreter that has pyflex; else one is made under build/
     python bench/windows.py --real FOLDER                 # and the example of pytomo3d: proc, quakeml, stationxml, windows
     python bench/windows.py --many 1000 10000 100000      # three-component records: seconds and peak memory; five minutes
 
 pyflex 0.2.0 needs numpy below 2 and setuptools below 70, so it has an environment and a process of its own. Both sides get the same
 limits of noise and signal, because pyflex takes seconds for samples there, and traces in micrometres, because its STA/LTA has an
-absolute threshold. The causes of the differences are found by correcting pyflex step by step in that process. Times are CPU times of one
-thread, in turns.
+absolute threshold. The causes of the differences are found by correcting pyflex in that process: step by step, and all steps but one.
+Times are CPU times of one thread, in turns.
 """
 import argparse, json, os, subprocess, sys, tempfile, venv
 for k in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'): os.environ[k] = '1'   # before numpy is loaded
@@ -23,23 +23,39 @@ from fwinb.features.windows import parameters_for, pick_windows, read_parameters
 from fwinb.pairs.recipes import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
+RECIPES, CHUNK, FEW = ('study', 'surface'), 512, 32
 EQUATOR = 111.319491/111.194927       # a degree of the equator over a degree of the sphere: pyflex measures on the ellipsoid
 
 WORKER = r'''
-import json, sys, warnings
+import json, logging, sys, warnings
 from time import process_time
 warnings.simplefilter('ignore')
 import numpy as np, obspy, pyflex
+logging.getLogger('pyflex').setLevel(logging.ERROR)
 from pyflex import window_selector as ws
 from pyflex.window import Window
-Selector, clock, orders = ws.WindowSelector, {}, {}
+Selector, clock, now, paths, models = ws.WindowSelector, dict(ttimes=0.), {}, {}, {}
 
-def timed(f):
-    def g(self, *args):
-        start = process_time(); out = f(self, *args); clock['ttimes'] = clock.get('ttimes', 0) + process_time() - start
-        return out
+def timed(f, *args):
+    start, out = process_time(), f(*args)
+    clock['ttimes'] += process_time() - start
+    return out
+
+def remembered(known, f, key):           # the same in each step, so that only the first one waits for it
+    def g(*args, **keys):
+        k = key(*args, **keys)
+        if k not in known: known[k] = timed(f, *args, *keys.values())
+        return known[k]
     return g
-Selector.calculate_ttimes = timed(Selector.calculate_ttimes)
+
+def arrivals(self):
+    plain_arrivals(self)
+    return self.ttimes
+
+plain_arrivals = Selector.calculate_ttimes
+path_arrivals = remembered(paths, arrivals, lambda self: (self.station.longitude, self.event.depth_in_m))
+Selector.calculate_ttimes = lambda self: setattr(self, 'ttimes', path_arrivals(self))
+ws.TauPyModel = remembered(models, ws.TauPyModel, lambda model: model)            # pyflex loads it for each trace
 
 def rejects(self, windows, key):
     self.windows = list(windows)
@@ -90,15 +106,19 @@ def criteria(self, d, s):
     self.max_cc_value = y[1] - .25*(y[0]-y[2])*step if len(y) == 3 else cc[i]
     self.cc_shift, self.dlnA = i + step - len(d) + 1, .5*np.log((d**2).sum()/(s**2).sum())
 
+def given(self):
+    self.ttimes = [dict(time=float(z['first'][now['trace']]), name='P')]
+
 CAUSES = {
-    'as it is': lambda: None,
-    'rejected windows stay rejected': lambda: setattr(Selector, 'separate_rejects', rejects),
-    'curtailing counts the central maximum': lambda: setattr(Selector, 'curtail_length_of_windows', curtail),
-    'the maximum decides what is too early or late': lambda: setattr(Selector, 'reject_on_traveltimes', box),
-    'the first window has a weight': lambda: setattr(ws, 'schedule_weighted_intervals', schedule),
-    'no ringing of the envelope at the ends': lambda: setattr(ws, 'envelope', mirrored),
-    'a record that ends in a wave': lambda: setattr(ws.utils, 'find_local_extrema', with_ends(ws.utils.find_local_extrema)),
-    'delay and correlation between the samples': lambda: setattr(Window, '_calc_criteria', criteria)}
+    'a candidate that a test rejects is kept if another one with its edges passes': (Selector, 'separate_rejects', rejects),
+    'curtailing leaves the central maximum out, and does nothing with fewer than two others': (Selector, 'curtail_length_of_windows', curtail),
+    'windows, not their maxima, are too early or too late': (Selector, 'reject_on_traveltimes', box),
+    'overlaps: the first window has no weight': (ws, 'schedule_weighted_intervals', schedule),
+    'the envelope takes the record for periodic': (ws, 'envelope', mirrored),
+    'no window ends with a record that ends in a wave': (ws.utils, 'find_local_extrema', with_ends(ws.utils.find_local_extrema)),
+    'lag and correlation to a sample': (Window, '_calc_criteria', criteria),
+    'first arrival by TauP at each distance; fwinb takes it from a table': (Selector, 'calculate_ttimes', given)}
+PLAIN = {k: getattr(o, name) for k, (o, name, f) in CAUSES.items()}
 
 z = np.load(sys.argv[1])
 said = json.loads(str(z['config']))
@@ -115,17 +135,23 @@ pick(0)
 print(json.dumps(list(CAUSES)), flush=True)
 for line in sys.stdin:
     order = json.loads(line)
-    if 'cause' in order: CAUSES[order['cause']]()
-    clock.clear()
-    start, out = process_time(), [pick(i) for i in order['traces']]
-    print(json.dumps(dict(cpu=process_time()-start, ttimes=clock.get('ttimes', 0.), windows=out)), flush=True)
+    for k, (o, name, f) in CAUSES.items(): setattr(o, name, f if k in order['corrected'] else PLAIN[k])
+    clock['ttimes'], start, out, failed = 0., process_time(), [], []
+    for i in order['traces']:
+        if order['forget']: paths.clear(); models.clear()
+        now['trace'] = i
+        try: out.append(pick(i))
+        except (IndexError, ValueError) as e:
+            out.append([])
+            failed.append(f'trace {i}: {type(e).__name__}: {e}')
+    print(json.dumps(dict(cpu=process_time()-start, ttimes=clock['ttimes'], windows=out, failed=failed)), flush=True)
 '''
 
 def pyflex_python(given):
     "An interpreter that has pyflex; made if none is given"
     if given: return given
     home = ROOT/'build'/'pyflex'
-    python = home/('Scripts' if os.name == 'nt' else 'bin')/'python'
+    python = home/('Scripts/python.exe' if os.name == 'nt' else 'bin/python')
     if not python.is_file():
         print(f'making {home} with pyflex', flush=True)
         venv.create(home, with_pip=True)
@@ -135,13 +161,22 @@ def pyflex_python(given):
 class Pyflex:
     "pyflex in a process of its own"
     def __init__(self, python, path):
-        self.process = subprocess.Popen([python, '-c', WORKER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.causes = json.loads(self.process.stdout.readline())
-    def __call__(self, **order):
-        self.process.stdin.write(json.dumps(order) + '\n'); self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        self.log = Path(path).with_suffix('.log')
+        self.process = subprocess.Popen([python, '-c', WORKER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log.open('w'), text=True)
+        self.causes = self.answer()
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line: raise RuntimeError(f'pyflex ended: {self.log.read_text().strip()[-2000:]}')
+        return json.loads(line)
+    def __call__(self, traces, corrected=(), forget=False):
+        "Windows of traces with some causes corrected; `forget`: travel times are computed again"
+        self.process.stdin.write(json.dumps(dict(traces=list(traces), corrected=list(corrected), forget=forget)) + '\n')
+        self.process.stdin.flush()
+        return self.answer()
     def __enter__(self): return self
-    def __exit__(self, *_): self.process.stdin.close(); self.process.wait()
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
 
 def config(p):
     "Our parameters as those of pyflex"
@@ -151,13 +186,15 @@ def config(p):
     return {k: getattr(p, k) for k in names} | dict(min_surface_wave_velocity=p.min_surface_wave_velocity*EQUATOR)
 
 def simulated(name, n, seed):
-    "Traces in micrometres whose noise is long enough, their paths, and the parameters"
+    "Traces in micrometres, their paths, and the parameters; without those that have less than a shortest period of noise"
     recipe = load_recipe(name)
     pairs = simulate_pairs(n, seed=seed, earths=2, recipe=recipe, progress=False)
     p = parameters_for(recipe)._replace(earth_model='ak135')
     first = travel_times(pairs.distance_deg.values, pairs.event_depth_km.values, ('P',), 'ak135')[:,0]
-    w = 1e6*pairs.waveform.values.astype(float)
-    return dict(obs=w[:,0], syn=w[:,1], dt=recipe.dt, start=recipe.start, distance=pairs.distance_deg.values, depth=pairs.event_depth_km.values, first=first), p
+    keep = first - p.max_time_before_first_arrival - recipe.start > p.min_period
+    w = 1e6*pairs.waveform.values[keep].astype(float)
+    distance, depth = (pairs[k].values[keep] for k in ('distance_deg', 'event_depth_km'))
+    return dict(obs=w[:,0], syn=w[:,1], dt=recipe.dt, start=recipe.start, distance=distance, depth=depth, first=first[keep]), p
 
 def real(folder):
     "The three components of the published example"
@@ -169,7 +206,8 @@ def real(folder):
     d = obspy.geodetics.locations2degrees(event.latitude, event.longitude, site.latitude, site.longitude)
     obs, syn = (np.stack([x.select(component=c)[0].data for c in 'ZRT']).astype(float) for x in st)
     first = travel_times(np.full(3, d), event.depth/1e3, ('P',), 'ak135')[:,0]
-    return dict(obs=obs, syn=syn, dt=.5, start=0., distance=np.full(3, d), depth=np.full(3, event.depth/1e3), first=first), \
+    stats = st[0][0].stats
+    return dict(obs=obs, syn=syn, dt=stats.delta, start=stats.starttime-event.time, distance=np.full(3, d), depth=np.full(3, event.depth/1e3), first=first), \
         read_parameters(folder/'windows'/'27_60.BHZ.config.yaml')
 
 def ours(z, p):
@@ -182,48 +220,72 @@ def overlap(a, b):
     "Intersection over union of two windows"
     return max(0, min(a[1], b[1]) - max(a[0], b[0]))/(max(a[1], b[1]) - min(a[0], b[0]))
 
-def agreement(a, b):
-    "Share of identical windows of all that are different in either; mean overlap of each with the best of the other; differences of the identical ones"
-    same, ious, differences, n = 0, [], [], 0
-    for x, y in zip(a, b):
-        edges = {(u[0], u[1]): u for u in y}
-        twins = [(u, edges[u[0],u[1]]) for u in x if (u[0], u[1]) in edges]
-        same, n = same + len(twins), n + len(x) + len(y) - len(twins)
-        differences += [np.abs(np.subtract(u[2:], v[2:])) for u, v in twins]
-        for u, others in [(u, y) for u in x] + [(u, x) for u in y]: ious.append(max((overlap(u, v) for v in others), default=0))
-    traces = sum({(u[0], u[1]) for u in x} == {(u[0], u[1]) for u in y} for x, y in zip(a, b))
-    return same/max(n, 1), float(np.mean(ious)), np.max(differences, axis=0) if differences else np.zeros(3), traces/len(a)
+def edges(windows): return {(i, int(w[0]), int(w[1])) for i, found in enumerate(windows) for w in found}
 
-def compare(name, z, p, python, folder):
-    "Agreement, with one cause of difference after the other taken away"
+def identical(a, b): return len(edges(a) & edges(b))/max(len(edges(a) | edges(b)), 1)
+
+def partners(a, b):
+    "Overlap of each window of a and of b with the best one of the other"
+    return np.array([max((overlap(u, v) for v in others), default=0.) for x, y in zip(a, b) for mine, others in ((x, y), (y, x)) for u in mine])
+
+def differences(a, b):
+    "Largest differences of correlation, lag and dlnA of windows with the same edges"
+    d = [np.abs(np.subtract(u[2:], v[2:])) for x, y in zip(a, b) for u in x for v in y if u[:2] == v[:2]]
+    return np.max(d, axis=0) if d else np.zeros(3)
+
+def describe(mine, theirs):
+    "Agreement in words"
+    o, d = partners(mine, theirs), differences(mine, theirs)
+    same = np.mean([edges([x]) == edges([y]) for x, y in zip(mine, theirs)])
+    return (f'  identical windows {identical(mine, theirs):.3f}; traces with the same windows {same:.3f}; '
+            f'windows per trace {len(edges(mine))/len(mine):.2f} (fwinb) and {len(edges(theirs))/len(mine):.2f} (pyflex)\n'
+            f'  overlap of each window with the best of the other: median {np.median(o):.3f}, mean {o.mean():.3f}; '
+            f'identical ones differ at most by {d[0]:.2g} in cc, {d[1]:.2g} s in lag, {d[2]:.1g} in dlnA')
+
+def pack(name, z, p, folder):
+    "File of traces, limits and parameters for pyflex"
     limits = window_limits(z['first'], z['distance'], z['obs'].shape[1], z['dt'], z['start'], p)
     path = Path(folder)/f'{name}.npz'
-    np.savez(path, config=json.dumps(config(p)), low=limits.low, high=limits.high, **{k: v for k, v in z.items() if k != 'first'})
-    mine, every = ours(z, p), list(range(len(z['obs'])))
-    print(f'\n{name}: {len(every)} traces, {sum(map(len, mine))} windows of fwinb')
-    print('  identical  overlap  equal traces  windows  largest differences of the identical: cc, lag (s), dlnA; what pyflex does otherwise')
-    with Pyflex(python, str(path)) as flex:
-        for cause in flex.causes:
-            theirs = flex(traces=every, cause=cause)['windows']
-            same, iou, diff, traces = agreement(mine, theirs)
-            print(f'  {same:9.3f}  {iou:7.3f}  {traces:12.3f}  {sum(map(len, theirs)):7}  {diff[0]:.4f} {diff[1]:.2f} {diff[2]:.1e}   {cause}', flush=True)
+    np.savez(path, config=json.dumps(config(p)), low=limits.low, high=limits.high, **z)
     return path
 
-def times(name, z, p, path, python, rounds, few):
-    "CPU time per trace, in turns"
-    n, rows = len(z['obs']), []
+def compare(name, z, p, python, folder):
+    "Agreement, and what each cause of a difference does"
+    mine, every, path = ours(z, p), range(len(z['obs'])), pack(name, z, p, folder)
+    print(f'\n{name}: {len(every)} traces', flush=True)
+    with Pyflex(python, str(path)) as flex:
+        def found(causes):
+            answer = flex(every, causes)
+            if answer['failed']: print(f"  pyflex fails on {len(answer['failed'])} traces, which count as traces without windows; {answer['failed'][0]}")
+            return answer['windows']
+        steps = [found(flex.causes[:k]) for k in range(len(flex.causes)+1)]
+        print(describe(mine, steps[0]))
+        print('  identical if corrected: all down to this; all but this, and the windows that this changes; what pyflex does otherwise')
+        for cause, step in zip(flex.causes, steps[1:]):
+            without = found([k for k in flex.causes if k != cause])
+            changed = len(edges(without) ^ edges(steps[-1]))
+            print(f'  {identical(mine, step):9.3f} {identical(mine, without):9.3f} {changed:6}   {cause}', flush=True)
+        print(f'  with all corrected:\n{describe(mine, steps[-1])}', flush=True)
+
+def times(name, z, p, python, folder, rounds, few):
+    "CPU time per trace, in turns: travel times of earthquakes not seen before, and picking"
+    n, path, rows = len(z['obs']), pack(name, z, p, folder), []
+    def pick(depth, first): pick_windows(z['obs'], z['syn'], z['dt'], z['distance'], depth, p, z['start'], first)
+    pick(z['depth'], z['first'])
     with Pyflex(python, str(path)) as flex:
         for k in range(rounds):
             cpu = [process_time()]
-            for first in (None, z['first']):
-                pick_windows(z['obs'], z['syn'], z['dt'], z['distance'], z['depth'], p, z['start'], first)
-                cpu.append(process_time())
-            theirs = flex(traces=[(k*few + i) % n for i in range(few)])
+            pick(z['depth'] + .1*(k+1), None)             # depths that no table is there for
+            cpu.append(process_time())
+            pick(z['depth'], z['first'])
+            cpu.append(process_time())
+            theirs = flex([(k*few + i) % n for i in range(few)], forget=True)
             rows.append((*(np.diff(cpu)/n), theirs['cpu']/few, (theirs['cpu']-theirs['ttimes'])/few))
-    mine, mine_alone, whole, alone = np.median(rows, axis=0)
-    ratio = np.median([[r[2]/r[0], r[3]/r[1]] for r in rows], axis=0)
-    print(f'  {name}: with travel times {1e6*mine:.0f} us and {1e3*whole:.0f} ms, {ratio[0]:.0f} times; '
-          f'picking alone {1e6*mine_alone:.0f} us and {1e3*alone:.0f} ms, {ratio[1]:.0f} times', flush=True)
+    whole, alone, flex_whole, flex_alone = np.median(rows, axis=0)
+    ratios = np.array([[r[2]/r[0], r[3]/r[1]] for r in rows])
+    for k, (what, a, b) in enumerate((('with travel times', whole, flex_whole), ('picking alone', alone, flex_alone))):
+        r = ratios[:,k]
+        print(f'  {name:8} {what:18} {1e6*a:10.0f} {1e6*b:12.0f} {np.median(r):8.0f} ({r.min():.0f} to {r.max():.0f})', flush=True)
 
 MANY = '''
 import resource, sys, time
@@ -241,10 +303,16 @@ gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(1e9 if sys.platform == 
 print(f'{n:9,} traces: {time.perf_counter()-start:6.1f} s, {time.process_time()-cpu:6.1f} CPU-s, {windows:,} windows, peak {gb:.2f} GB', flush=True)
 '''
 
+STORE = '''
+import sys
+from fwinb.earth.simulate import simulate_pairs
+simulate_pairs(24_576, seed=1, recipe='surface', path=sys.argv[1], progress=False)
+'''
+
 def many(sizes):
     "Three-component records of the recipe surface, read from a store of 24,576 traces again and again"
     with tempfile.TemporaryDirectory() as d:
-        simulate_pairs(24_576, seed=1, recipe='surface', path=f'{d}/pairs.zarr', progress=False)
+        subprocess.run([sys.executable, '-c', STORE, f'{d}/pairs.zarr'], check=True)      # a process of its own: peaks are inherited
         for n in sizes: subprocess.run([sys.executable, '-c', MANY, str(3*n), f'{d}/pairs.zarr'], check=True)
 
 if __name__ == '__main__':
@@ -259,9 +327,7 @@ if __name__ == '__main__':
     python = pyflex_python(a.pyflex)
     with tempfile.TemporaryDirectory() as folder:
         if a.real: compare('real', *real(a.real), python, folder)
-        paths = {}
-        for name in ('study', 'surface'):
-            z, p = simulated(name, a.pairs, 5)
-            paths[name] = z, p, compare(name, z, p, python, folder)
-        print('\nCPU time per trace of fwinb, which picks all traces at once, and of pyflex; median of turns')
-        for name, (z, p, path) in paths.items(): times(name, z, p, path, python, a.rounds, 16)
+        for name in RECIPES: compare(name, *simulated(name, a.pairs, 5), python, folder)
+        print(f'\nCPU time per trace (us), median of turns: fwinb, {CHUNK} traces at once; pyflex, {FEW} of them, one by one; '
+              'how many times (lowest to highest)')
+        for name in RECIPES: times(name, *simulated(name, CHUNK, 6), python, folder, a.rounds, FEW)

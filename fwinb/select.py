@@ -579,17 +579,20 @@ def summary(
         lines.append(f'  median correlation: {medians}')
     if n := table.detail.str.contains(NOT_LISTED, regex=False).sum():
         lines.append(f'  accepted, but {NOT_LISTED}: {n} (the column `detail` says why)')
-    if table is not selection: lines += _window_lines(selection.windows)
+    if table is not selection: lines += _window_lines(selection.windows, selection.times)
     return '\n'.join(lines)
 
-def _window_lines(windows):
+def _window_lines(windows, times):
     "Number and seconds of windows, and why others were refused"
     good, bad = (windows[windows.decision == k] for k in ('accept', 'refuse'))
     seconds, traces = (good.end_s - good.start_s).sum(), len(good[['event', 'station']].drop_duplicates())
     regions = ', '.join(f'{k} {v}' for k, v in good.region.value_counts().items())
     lines = [f'{len(good)} windows of {traces} traces accepted, {seconds:,.0f} s ({regions or "none"})']
     why = ', '.join(f'{k} {v}' for k, v in bad.reason.value_counts().items())
-    return lines + ([f'  windows refused: {why}'] if why else [])
+    if why: lines.append(f'  windows refused: {why}')
+    if timeless := sorted(set(good.event) - set(times)):
+        lines.append(f'  not as JSON: those of {len(timeless)} events, such as {timeless[0]}, whose time zero the store lacks')
+    return lines
 
 # %% ../nbs/commands/00_select.ipynb #cb8230b8
 # marker and colour of a decision

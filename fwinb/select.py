@@ -591,7 +591,8 @@ def _window_lines(windows, times):
     why = ', '.join(f'{k} {v}' for k, v in bad.reason.value_counts().items())
     if why: lines.append(f'  windows refused: {why}')
     if timeless := sorted(set(good.event) - set(times)):
-        lines.append(f'  not as JSON: those of {len(timeless)} events, such as {timeless[0]}, whose time zero the store lacks')
+        lines.append(f'  not as JSON: those of {len(timeless)} events, such as {timeless[0]}, '
+                     'whose time zero the store lacks')
     return lines
 
 # %% ../nbs/commands/00_select.ipynb #cb8230b8

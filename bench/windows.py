@@ -1,9 +1,9 @@
 """Windows of fwinb and of pyflex on the same traces: do they agree, what is otherwise and why, and what do they cost?
 
-    python bench/windows.py                               # 240 simulated traces of the recipes study and surface; ten minutes
+    python bench/windows.py                               # 240 simulated traces of the recipes study and surface; five minutes
     python bench/windows.py --pyflex ENV/bin/python       # an interpreter that has pyflex; else one is made under build/
     python bench/windows.py --real FOLDER                 # and the example of pytomo3d: proc, quakeml, stationxml, windows
-    python bench/windows.py --many 1000 10000 100000      # three-component records: seconds and peak memory; five minutes
+    python bench/windows.py --many 1000 10000 100000      # three-component records: seconds and peak memory; three minutes
 
 pyflex 0.2.0 needs numpy below 2 and setuptools below 70, so it has an environment and a process of its own. Both sides get the same
 limits of noise and signal, because pyflex takes seconds for samples there, and traces in micrometres, because its STA/LTA has an

@@ -88,8 +88,9 @@ def select_parser(
                           'refuses is accepted (default .95)')
     how.add_argument('--threshold', type=float, help='accept from this probability on')
     p.add_argument('--windows', action='store_true',
-                   help='pick windows too: OUT_windows.csv with a row per window, and OUT_windows/ with the accepted '
-                        'ones of each event as JSON')
+                   help='pick windows too, by the rules of FLEXWIN, in all traces that became pairs: beside '
+                        'selection.csv, selection_windows.csv with a row per window, and selection_windows with the '
+                        'accepted ones of each event as JSON')
     p.add_argument('--window-parameters', metavar='FILE', help='parameters of the windows under the names of pyflex '
                                                                '(YAML); implies --windows')
     p.add_argument('--workers', type=int, default=1, help='processes (default 1)')
@@ -134,14 +135,17 @@ def _select(a, parts):
     from fwinb.pairs.store import finish_group, locked_file, sweep_group
     from fwinb.pairs.workers import WorkerLost, keep_memory
     from fwinb.select import (
-        Checkpoint, NotKept, select, stations_folder, summary, trace_table, windows_folder, write_selection)
+        Checkpoint, NotKept, select, stations_folder, summary, trace_table, windows_csv, windows_folder,
+        write_selection)
     keep_memory()    # allowed here: a command owns its process
     try:
         folder, more = stations_folder(a.out), windows_folder(a.out) if _windows(a) else None
         with locked_file(a.out, 'fwinb-select'):
             finish_group(a.out)
             sweep_group(a.out)
-            ours = [folder, parts, a.out, *([more, f'{more}.csv'] if more else [])]
+            ours, csv = [folder, parts, a.out, *([more] if more else [])], windows_csv(a.out)
+            if more: ours.append(csv)
+            elif csv.is_file(): _say(f'{csv} is of an earlier run and stays as it is: --windows makes it anew')
             found = select(
                 a.obs, '' if a.prem else a.syn, a.events, a.inventory, a.model, a.precision, a.threshold, a.workers,
                 sys.stderr.isatty(), ours, a.stations, a.units or '', parts, _say, windows=_windows(a), **_recipe(a))

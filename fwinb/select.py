@@ -7,8 +7,9 @@ __all__ = ['DECISIONS', 'NOT_LISTED', 'LOOK', 'describe_parts', 'as_error', 'fai
            'describe_block', 'failed_block', 'refusal', 'decide_pairs', 'join_ledger', 'digest_files', 'NotKept',
            'Checkpoint', 'checkpoint_folder', 'need_rows', 'is_store', 'find_synthetics', 'Plan', 'plan_store',
            'plan_archive', 'make_plan', 'run_plan', 'settle_recipe', 'Selection', 'window_settings', 'join_windows',
-           'select', 'stations_folder', 'windows_folder', 'listed_line', 'note_unlisted', 'station_lines',
-           'write_selection', 'write_table', 'trace_table', 'summary', 'plot_decisions', 'plot_selection_map']
+           'select', 'stations_folder', 'windows_folder', 'windows_csv', 'listed_line', 'note_unlisted',
+           'station_lines', 'write_selection', 'write_table', 'trace_table', 'summary', 'plot_decisions',
+           'plot_selection_map']
 
 # %% ../nbs/commands/00_select.ipynb #5139b8df
 import hashlib, json, os
@@ -50,12 +51,12 @@ def describe_parts(
 )->tuple[pd.DataFrame,dict,pd.DataFrame]: # features in order; index -> exception of those without; rows of windows
     "Features and windows of pairs, whatever is wrong with some of them"
     tables, faults, picked = [], {}, []
-    def describe_all(pairs):
-        features = describe(pairs, model)
-        if windows is not None: picked.append(window_rows(pairs, window_table(pairs, windows)))
-        return features
     def between(a, b):
-        try: tables.append(describe_all(part(a, b)))
+        try:
+            pairs = part(a, b)
+            features, rows = describe(pairs, model), [] if windows is None else [_pick(pairs, windows)]
+            tables.append(features)
+            picked.extend(rows)
         except Exception as e:
             if b - a > 1:
                 between(a, (a+b)//2)
@@ -65,6 +66,14 @@ def describe_parts(
     return _joined(tables), faults, _joined(picked)
 
 def _joined(tables): return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+def _pick(pairs, windows):
+    "Rows of windows; a single pair whose windows fail keeps its features, and its row says why"
+    try: return window_rows(pairs, window_table(pairs, windows))
+    except Exception as e:
+        if pairs.sizes['pair'] > 1: raise                         # the pairs are halved until it stands alone
+        name = {k: pairs[k].values.astype(str) for k in ('event', 'station', 'component')}
+        return pd.DataFrame(dict(pair=[0], **name, window=0, decision='none', reason=f'error: {one_line(e, "")}'))
 
 # %% ../nbs/commands/00_select.ipynb #f00a450b
 def as_error(
@@ -391,6 +400,7 @@ class Selection(NamedTuple):
     windows:pd.DataFrame    # columns `WINDOW_PAGE`: a row per window, and one per trace without any
     times:dict              # event -> time zero, s after 1970-01-01T00:00:00Z; of the events that have one
     recipe:Recipe
+    parameters:WindowParameters
 
 # %% ../nbs/commands/00_select.ipynb #c22672b1
 def window_settings(
@@ -422,12 +432,12 @@ def join_windows(
                      reason=out.reason.where(~lost, out.why))
     return out.reindex(columns=WINDOW_PAGE)
 
-def _with_windows(traces, results, recipe):
+def _with_windows(traces, results, recipe, parameters):
     "A `Selection` from the results of all tasks"
     rows = _joined([r[2] for r in results if len(r[2])])
     times = [r[1][['event', 'time']] for r in results if 'time' in r[1]]
     times = dict(_joined(times).drop_duplicates().values) if times else {}
-    return Selection(traces, join_windows(rows, traces), times, recipe)
+    return Selection(traces, join_windows(rows, traces), times, recipe, parameters)
 
 # %% ../nbs/commands/00_select.ipynb #9c6b7b98
 def select(
@@ -467,7 +477,7 @@ def select(
         with one_thread(): decided = decide_pairs(table, loaded, precision, threshold, recipe)
     ledger = pd.concat([t for t in (*ledgers, as_ledger(plan.rest)) if len(t)], ignore_index=True)
     traces = note_unlisted(join_ledger(ledger, decided))
-    return traces if picking is None else _with_windows(traces, results, recipe)
+    return traces if picking is None else _with_windows(traces, results, recipe, picking)
 
 # %% ../nbs/commands/00_select.ipynb #f197d426
 def _folder_beside(out, ending, ours):
@@ -490,8 +500,19 @@ def stations_folder(
 def windows_folder(
     out, # the table
 )->Path: # for SELECTION.csv: SELECTION_windows
-    "Folder of the windows, a file per event; one that holds anything else is refused"
-    return _folder_beside(out, 'windows', '*.json')
+    "Folder of the windows, a file per event; one that holds anything else, or a foreign table, is refused"
+    folder = _folder_beside(out, 'windows', 'WINDOWS_*.json')
+    table = windows_csv(out)
+    if table.is_file():
+        with open(table, encoding='utf-8', errors='replace') as f: first = f.readline().strip()
+        if first != ','.join(WINDOW_PAGE): raise ValueError(f'{table} is there already and is no table of windows')
+    return folder
+
+def windows_csv(
+    out, # the table
+)->Path: # for SELECTION.csv: SELECTION_windows.csv
+    "Table of the windows"
+    return Path(out).with_name(f'{Path(out).stem}_windows.csv')
 
 # %% ../nbs/commands/00_select.ipynb #18003f6c
 def listed_line(
@@ -552,7 +573,9 @@ def _write_windows(selection, folder, name):
     "The windows as a table, and the accepted ones as JSON per event"
     write_table(selection.windows, folder/f'{name}.csv')
     known = selection.windows[selection.windows.event.isin(list(selection.times))]
-    write_windows(known, selection.times, selection.recipe, folder/name)
+    (folder/name).mkdir()
+    write_windows(known, selection.times, selection.recipe, folder/name, prefix='WINDOWS_',
+                  min_period=selection.parameters.min_period)
 
 def trace_table(
     selection,         # of `select`
@@ -588,8 +611,9 @@ def _window_lines(windows, times):
     seconds, traces = (good.end_s - good.start_s).sum(), len(good[['event', 'station']].drop_duplicates())
     regions = ', '.join(f'{k} {v}' for k, v in good.region.value_counts().items())
     lines = [f'{len(good)} windows of {traces} traces accepted, {seconds:,.0f} s ({regions or "none"})']
+    if n := (good.trace != 'accept').sum(): lines.append(f'  {n} of them in traces that are not accepted as a whole')
     why = ', '.join(f'{k} {v}' for k, v in bad.reason.value_counts().items())
-    if why: lines.append(f'  windows refused: {why}')
+    if why: lines.append(f'  refused in the time between them, the heaviest: {why}')
     if timeless := sorted(set(good.event) - set(times)):
         lines.append(f'  not as JSON: those of {len(timeless)} events, such as {timeless[0]}, '
                      'whose time zero the store lacks')

@@ -2,6 +2,7 @@
 import json
 from itertools import product
 from pathlib import Path
+import matplotlib.pyplot as plt
 import numpy as np, obspy, pandas as pd, pytest
 from scipy.signal import hilbert
 
@@ -9,7 +10,7 @@ import vaults
 from fwinb.earth.arrivals import group_arrival, travel_times
 from fwinb.earth.simulate import simulate_pairs
 from fwinb.features.windows import (
-    FATES, WindowParameters, measure_windows, parameters_for, pick_windows, read_parameters, window_table)
+    FATES, WindowParameters, measure_windows, parameters_for, pick_windows, plot_window_section, read_parameters, window_table, windows_at)
 from fwinb.pairs.recipes import load_recipe
 
 SHARED = vaults.SHARED/'real_2010'
@@ -117,7 +118,7 @@ def test_levels_by_region():
     syn = pulse(900) + pulse(1700, 90)
     obs = syn + noise(1e-3)
     both = accepted(picked(obs, syn)[0])
-    some = accepted(picked(obs, syn, cc_acceptance_level=dict(body=1.1, surface=.8, mantle=1.1))[0])
+    some = accepted(picked(obs, syn, cc_acceptance_level=dict(body=1., surface=.8, mantle=1.))[0])
     assert list(both.region) == ['body', 'surface'] and list(some.region) == ['surface']
 
 @pytest.mark.parametrize('mode, regions', [
@@ -138,7 +139,9 @@ def test_merge():
 
 @pytest.mark.parametrize('changes, words', [
     (dict(c_1=-1.), 'c_1 is -1.0; it cannot be negative'), (dict(min_period=200.), 'min_period is 200.0'),
-    (dict(stalta_waterlevel='high'), "stalta_waterlevel is 'high'; take a number"), (dict(c_3b=0.), 'c_3b is 0'),
+    (dict(stalta_waterlevel='high'), "stalta_waterlevel is 'high'; take numbers"), (dict(c_3b=0.), 'c_3b is 0'),
+    (dict(cc_acceptance_level=85), 'a correlation is at most 1'), (dict(tshift_acceptance_level=-5.), 'tshift_acceptance_level is -5'),
+    (dict(s2n_limit=dict(body=1., surface='x', mantle=1.)), 's2n_limit is .*take numbers'), (dict(dlna_acceptance_level=np.nan), 'dlna'),
     (dict(min_surface_wave_velocity=5.), 'min_surface_wave_velocity is 5'), (dict(s2n_limit=dict(body=1)), 's2n_limit'),
     (dict(resolution_strategy='vote'), "resolution_strategy is 'vote'; take one of interval_scheduling, merge")])
 def test_parameters(changes, words):
@@ -146,10 +149,11 @@ def test_parameters(changes, words):
 
 def test_parameter_files(tmp_path):
     path = tmp_path/'p.yml'
-    for text, words in (('c_9: 1', 'c_9 is no parameter'), ('[1]', 'holds no names'), ('c_1: [', 'no YAML')):
+    for text, words in (('c_9: 1', 'c_9 is no parameter'), ('[1]', 'holds no names'), ('c_1: [', 'no YAML'), ('1: 2', '1 is no parameter'), ('c_1: 1\nc_1: 2', "'c_1' is there twice"),
+                        ('noise_end_index: 90', 'noise_end_index is no parameter')):
         path.write_text(text)
         with pytest.raises(ValueError, match=words): read_parameters(path)
-    path.write_text('"min_period": 20.0\nmax_period: 60')
+    path.write_text('"min_period": 20.0\nmax_period: 60\nnoise_end_index: null\nsignal_end_index: -1')
     assert read_parameters(path).min_period == 20 and read_parameters(path).tshift_acceptance_level == 15
     assert read_parameters(path, load_recipe('short')).c_1 == 4
     with pytest.raises(ValueError, match='no file'): read_parameters(tmp_path/'none.yml')
@@ -160,6 +164,32 @@ def test_measures():
     cc, zero, lag, dlnA = measure_windows(obs, syn, DT, [0, 0], [700, 0], [1100, N-1])
     np.testing.assert_allclose(lag, 7, atol=.02); np.testing.assert_allclose(dlnA, np.log(2), atol=1e-3); assert (zero < cc).all()
     with pytest.raises(ValueError, match='does not lie'): measure_windows(obs, syn, DT, [0], [5], [N])
+
+def test_phases():
+    "Beyond the core's shadow P is not PKIKP; T holds SH waves alone"
+    pairs = simulate_pairs(12, seed=3, earths=1, recipe=load_recipe('surface'), progress=False, defects=0)
+    pairs['distance_deg'][:], pairs['event_depth_km'][:] = 150., 100.
+    arrivals = [travel_times(150., 100., (k,))[0,0] for k in ('PKIKP', 'SS')]
+    dt = 5400/2048
+    for t, name, z in ((arrivals[0], 'PKIKP', True), (arrivals[1], 'SS', False)):
+        left = np.full(12, int(t/dt)-30)
+        found = windows_at(pairs, np.arange(12), left, left+60)
+        for c, phases in zip(found.component, found.phases): assert (name in phases.split()) == (c != 'T' or not z)
+    with pytest.raises(ValueError, match='window 1 is on pair 99 of 12'): windows_at(pairs, [0, 99], [1, 1], [9, 9])
+
+def test_section():
+    "One event and component; a pair alone; windows of other pairs are not drawn; a decision by hand"
+    pairs = simulate_pairs(30, seed=3, earths=1, recipe=load_recipe('surface'), progress=False, defects=0)
+    z = pairs.isel(pair=np.flatnonzero((pairs.component.values == 'Z') & (pairs.event.values == pairs.event.values[0])))
+    with pytest.raises(ValueError, match='a section is of one component; these pairs have 3'): plot_window_section(pairs, window_table(pairs))
+    whole, own = window_table(pairs), window_table(z)
+    boxes = [len(plot_window_section(z, w).patches) for w in (whole, own, own.table)]
+    assert boxes[0] == boxes[1] == boxes[2] > 0
+    one = z.isel(pair=[0])
+    table = window_table(one).table
+    table.loc[table.index[0], ['decision', 'reason']] = 'refuse', 'by hand'
+    plot_window_section(one, table)
+    plt.close('all')
 
 # a plain second implementation: one trace, one candidate after the other
 
@@ -323,5 +353,25 @@ def test_command_parameters(chosen, tmp_path, capsys):
         path.write_text(text)
         assert select_main(args) == 2 and words in capsys.readouterr().err
     path.write_text('c_1: 3')
-    (tmp_path/'s_windows').mkdir(exist_ok=True); (tmp_path/'s_windows'/'mine.txt').write_text('x')
-    assert select_main(args) == 2 and 'mine.txt' in capsys.readouterr().err
+    for name in ('mine.txt', 'my_picks.json'):                                      # nothing of somebody else is replaced
+        (tmp_path/'s_windows').mkdir(exist_ok=True); (tmp_path/'s_windows'/name).write_text('x')
+        assert select_main(args) == 2 and name in capsys.readouterr().err
+        (tmp_path/'s_windows'/name).unlink()
+    out.with_name('s_windows.csv').write_text('a,b')
+    assert select_main(args) == 2 and 'no table of windows' in capsys.readouterr().err
+    assert select_main(args[:3]) == 0 and 'is of an earlier run' in capsys.readouterr().err
+
+def test_windows_that_fail(monkeypatch):
+    "A trace keeps its decision where its windows fail; the row says why, and the others have theirs"
+    import fwinb.select as engine
+    def picky(pairs, parameters):
+        if 'SY.ADK.00.LHZ' in pairs.station.values: raise RuntimeError('no')
+        return window_table(pairs, parameters)
+    whole = engine.select(ROOT/'data/sample/pairs.zarr', windows=True)
+    monkeypatch.setattr(engine, 'window_table', picky)
+    some = engine.select(ROOT/'data/sample/pairs.zarr', windows=True)
+    pd.testing.assert_frame_equal(some.traces, whole.traces)
+    mine = some.windows.station == 'SY.ADK.00.LHZ'
+    assert mine.any() and some.windows[mine].reason.str.startswith('error: RuntimeError').all() and (some.windows[mine].decision == 'none').all()
+    kept = whole.windows[whole.windows.station != 'SY.ADK.00.LHZ'].reset_index(drop=True)
+    pd.testing.assert_frame_equal(some.windows[~mine].reset_index(drop=True), kept)

@@ -272,12 +272,14 @@ def window_entry(
     r,                # row of a table of windows
     zero:float,       # time zero of the event, s after 1970-01-01T00:00:00Z
     recipe:Recipe,
+    min_period:float=None, # s, of the windows' parameters; None: of the recipe
 )->dict:              # as pyflex writes it
     "One window for JSON"
     (left, right), dt, first = _check_row(r, recipe), recipe.dt, UTCDateTime(zero + recipe.start)
     shift = round(r.lag_s/dt)
     return dict(
-        channel_id=r.station, time_of_first_sample=str(first), dt=float(dt), min_period=float(recipe.periods[0]),
+        channel_id=r.station, time_of_first_sample=str(first), dt=float(dt),
+        min_period=float(min_period or recipe.periods[0]),
         left_index=left, right_index=right, center_index=left + (right-left)//2,
         relative_starttime=float(dt*left), relative_endtime=float(dt*right), absolute_starttime=str(first + dt*left),
         absolute_endtime=str(first + dt*right), max_cc_value=float(r.correlation), cc_shift_in_samples=shift,
@@ -309,6 +311,8 @@ def write_windows(
     path,                 # folder of a file per event, made if it is not there; or a .json file for one event
     layout:str='pytomo3d',  # {station: {channel: [window]}}; 'pyflex': {"windows": [window]}
     decisions=('accept',), # rows with another decision are not written
+    min_period:float=None, # s, of the windows' parameters; None: of the recipe
+    prefix:str='',        # of the files in a folder
 )->dict:                  # event -> file
     "Windows as JSON"
     if layout not in LAYOUTS: raise ValueError(f'layout {layout!r} is none of {", ".join(LAYOUTS)}')
@@ -319,8 +323,8 @@ def write_windows(
     if path.suffix == '.json':
         if len(events) != 1: raise ValueError(f'{path} is a file for one event; the table has windows of {len(events)}')
         files = {events[0]: path}
-    else: files = {e: path/f'{name}.json' for e, name in safe_names(events).items()}
-    said = {e: _laid_out([window_entry(r, times[e], recipe) for r in rows.itertuples()], layout)
+    else: files = {e: path/f'{prefix}{name}.json' for e, name in safe_names(events).items()}
+    said = {e: _laid_out([window_entry(r, times[e], recipe, min_period) for r in rows.itertuples()], layout)
             for e, rows in good.groupby('event')}                        # all of them, before the first is written
     if path.suffix != '.json': path.mkdir(parents=True, exist_ok=True)
     for event, file in files.items():

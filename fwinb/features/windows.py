@@ -18,9 +18,10 @@ import numpy as np, pandas as pd
 from scipy.fft import irfft, rfft
 from scipy.signal import lfilter
 
-from ..earth.arrivals import PHASES, group_arrival, travel_times
+from ..earth.arrivals import PHASES, SH_PHASES, group_arrival, travel_times
 from ..labels.correlation import amplitude_ratio, cross_correlation, trace_faults, two_traces
-from ..pairs.plot import shown_windows
+from ..pairs.plot import shown_windows, windows_of
+from ..pairs.recipes import load_yaml
 from ..pairs.schema import STUDY, Recipe, check_pairs, recipe_of
 
 # %% ../../nbs/features/06_windows.ipynb #6cdb805b
@@ -74,8 +75,8 @@ PARAMETERS = dict(
     s2n_limit_energy=Parameter('', '', 'smallest power in the window over that before the first arrival'),
     window_signal_to_noise_type=Parameter('', '', "'amplitude', 'energy' or 'amplitude_and_energy': limits that count"),
     check_global_data_quality=Parameter('', '', 'refuse whole traces by the next two?'),
-    snr_integrate_base=Parameter('r_P', '', 'smallest power from the first arrival to the last edge over that before'),
-    snr_max_base=Parameter('r_A', '', 'smallest peak after the first arrival over that before'),
+    snr_integrate_base=Parameter('r_P', '', 'smallest power from where noise ends to the last edge over that before'),
+    snr_max_base=Parameter('r_A', '', 'smallest peak there over that of the noise'),
     selection_mode=Parameter('', '', "'body_waves', 'surface_waves', 'body_and_surface_waves', 'mantle_waves' or "
                                      "'all_waves': where the maximum of a window may be"),
     min_surface_wave_velocity=Parameter('', 'km/s', 'group velocity at the end of the surface waves'),
@@ -94,10 +95,14 @@ LEVELS = 'stalta_waterlevel', 'tshift_acceptance_level', 'dlna_acceptance_level'
 REGIONS = 'body', 'surface', 'mantle'
 
 # %% ../../nbs/features/06_windows.ipynb #f9e37feb
+_SIGNED = 'tshift_reference', 'dlna_reference'
+
 def check_parameters(
     p:WindowParameters,
 )->WindowParameters:     # unchanged
     "Return parameters that are possible; else raise a `ValueError` that names the value"
+    if not isinstance(p, WindowParameters):
+        raise TypeError(f'parameters are {p!r}; make them with parameters_for(recipe) or read_parameters(path)')
     def need(ok, name, what):
         if not ok: raise ValueError(f'{name} is {getattr(p, name)!r}; {what}')
     options = dict(window_signal_to_noise_type=('amplitude', 'energy', 'amplitude_and_energy'),
@@ -106,11 +111,14 @@ def check_parameters(
     for k, v in p._asdict().items():
         if k in options: need(v in options[k], k, f'take one of {", ".join(map(str, options[k]))}')
         elif isinstance(v, dict): need(k in LEVELS and set(v) == set(REGIONS), k, f'a level has the keys {REGIONS}')
-        else: need(isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v), k, 'take a number')
+        for x in v.values() if isinstance(v, dict) else () if k in options else (v,):
+            number = isinstance(x, (int, float)) and not isinstance(x, bool) and np.isfinite(x)
+            need(number, k, 'take numbers such as 0.1')
+            need(k in _SIGNED or x >= 0, k, 'it cannot be negative')
+            need(k != 'cc_acceptance_level' or x <= 1, k, 'a correlation is at most 1')
     need(0 < p.min_period < p.max_period, 'min_period', f'it must be positive and below max_period, {p.max_period!r}')
     slow, fast = p.min_surface_wave_velocity, p.max_surface_wave_velocity
     need(0 < slow < fast, 'min_surface_wave_velocity', f'it must be positive and below the largest, {fast!r} km/s')
-    for k in ('c_0', 'c_1', 'c_2', 'c_3a', 'c_4a', 'c_4b'): need(getattr(p, k) >= 0, k, 'it cannot be negative')
     need(p.c_3b > 0, 'c_3b', 'it is a width: take more than 0')
     return p
 
@@ -129,17 +137,20 @@ def parameters_for(
     return check_parameters(WindowParameters(**own | changes))
 
 # %% ../../nbs/features/06_windows.ipynb #481aa507
+# of pyflex, at its defaults: here samples of noise and signal follow from the first arrival
+_NOT_OURS = (('noise_start_index', 0), ('noise_end_index', None), ('signal_start_index', None),
+             ('signal_end_index', -1), ('window_weight_fct', None))
+
 def read_parameters(
     path,               # YAML or JSON with the names of pyflex's Config, as pyflex, pyatoa and pytomo3d use them
     recipe:Recipe=None, # whose values stand for those that the file lacks; None: the defaults of `WindowParameters`
 )->WindowParameters:
     "Parameters from a file"
-    import yaml
     path = Path(path)
-    if not path.is_file(): raise ValueError(f'there is no file of window parameters {path}')
-    try: said = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (yaml.YAMLError, UnicodeDecodeError) as e: raise ValueError(f'{path} is no YAML in UTF-8: {e}') from e
+    if path.is_dir() or not path.exists(): raise ValueError(f'there is no file of window parameters {path}')
+    said = load_yaml(path)
     if not isinstance(said, dict): raise ValueError(f'{path} holds no names and values')
+    said = {str(k): v for k, v in said.items() if (k, v) not in _NOT_OURS}
     try:
         if recipe is None: return check_parameters(parameters_for(STUDY, **WindowParameters()._asdict() | said))
         return parameters_for(recipe, **said)
@@ -273,7 +284,7 @@ class Candidates(NamedTuple):
     peaks:np.ndarray       # (n, k) samples
     height:np.ndarray      # (n, k) STA/LTA there; -inf beyond them
     edges:np.ndarray       # (n, j) samples
-    depth:np.ndarray       # (n, j) STA/LTA there; inf beyond them
+    bottom:np.ndarray      # (n, j) STA/LTA there; inf beyond them
     count:np.ndarray       # (n,) number of edges
 
 def window_candidates(
@@ -307,11 +318,11 @@ class _Tally:
 def _grow(c, centers, level, least):
     """Edges that the water level allows: row of `centers`, places of both edges; and for each centre the number of
     candidates, and of those that are too short"""
-    row, at, low_level = centers[0], centers[1], level
+    row, at = centers
     place = np.arange(c.edges.shape[1])
     there = place < c.count[row,None]
     j = ((c.edges[row] < at[:,None]) & there).sum(-1)                     # edges before the maximum
-    low = c.depth[row] <= low_level[:,None]
+    low = c.bottom[row] <= level[:,None]
     a = np.where(low & (place < j[:,None]), place, 0).max(-1)
     b = np.where(low & (place >= j[:,None]) & there, place, c.count[row,None]-1).min(-1)
     far = np.where(c.edges >= 0, c.edges, np.iinfo(np.int32).max)
@@ -331,7 +342,7 @@ def _apart(c, row, left, right, center, height, dt, p):
     for k in range(0, len(row), BLOCK):
         s = slice(k, k+BLOCK)
         r, a, b, peaks = row[s], left[s,None], right[s,None], c.peaks[row[s]]
-        floor = np.where((place >= a) & (place <= b), c.depth[r], np.inf).min(-1)
+        floor = np.where((place >= a) & (place <= b), c.bottom[r], np.inf).min(-1)
         away = np.abs(peaks - center[s,None])*dt/p.min_period
         fall = np.where(away >= p.c_3b, np.exp(-((away-p.c_3b)/p.c_3b)**2), 1.)
         L, R = (np.take_along_axis(c.edges[r], x, 1) for x in (a, b))
@@ -374,7 +385,7 @@ def shape_windows(
     tally('min_length', row[good], short[good])
     i, left, right = (x[good[i]] for x in (i, left, right))
     tally('water_level', row[good], (total - short - np.bincount(i, minlength=len(row)))[good])
-    rise = height - np.maximum(c.depth[row,j-1], c.depth[row,np.minimum(j, c.depth.shape[1]-1)])
+    rise = height - np.maximum(c.bottom[row,j-1], c.bottom[row,np.minimum(j, c.bottom.shape[1]-1)])
     flat = rise[i] < p.c_2*height[i]
     tally('prominence', row[i[flat]])
     i, left, right = (x[~flat] for x in (i, left, right))
@@ -527,14 +538,15 @@ def _measured(obs, syn, dt, noise, row, left, right, p):
         lag_s=lag, dlnA=dlnA, snr=peak, snr_energy=power, weight=(right-left)*dt/p.min_period*best))
 
 # %% ../../nbs/features/06_windows.ipynb #a2ba41df
-def _resolve(t, obs, syn, dt, noise, p):
-    "Reason 'overlap' for windows that give way to others, or merged windows instead of them"
+def _resolve(t, obs, syn, dt, noise, limits, start, p):
+    "Reason 'overlap' for windows that give way to others; merged windows are new candidates, tested like the others"
     fit = t[t.reason == '']
     if p.resolution_strategy == 'interval_scheduling':
         keep = schedule_windows(*(fit[k] for k in ('pair', 'left', 'right', 'weight')))
         t.loc[fit.index[~keep], 'reason'] = 'overlap'
         return t
-    merged = _measured(obs, syn, dt, noise, *merge_windows(fit.pair, fit.left, fit.right), p).assign(reason='')
+    merged = _measured(obs, syn, dt, noise, *merge_windows(fit.pair, fit.left, fit.right), p)
+    merged['reason'] = _decide(merged, limits, start, dt, p)
     same = pd.MultiIndex.from_frame(fit[['pair', 'left', 'right']]).isin(
         pd.MultiIndex.from_frame(merged[['pair', 'left', 'right']]))
     t.loc[fit.index, 'reason'] = np.where(same, '', 'overlap')
@@ -566,7 +578,7 @@ def pick_windows(
     found = shape_windows(sta_lta(syn, dt, p.min_period), limits, dt, start, p, sound, tally)
     t = _measured(obs, syn, dt, noise, *found, p)
     t['reason'] = _decide(t, limits, start, dt, p)
-    t = _resolve(t, obs, syn, dt, noise, p)
+    t = _resolve(t, obs, syn, dt, noise, limits, start, p)
     for fate, rows in t.groupby(t.reason.replace('', 'accept')).pair: tally(fate, rows.values)
     t = t.sort_values(['pair', 'left', 'right'], ignore_index=True)
     return Windows(_described(t, limits, start, dt), pd.DataFrame(tally.n, columns=FATES))
@@ -620,9 +632,11 @@ def _named(table, pairs, model):
     "With the names of event and station, the component, and the phases that arrive in each window"
     at = table.pair.values.astype(int)
     names = {k: pairs[k].values[at] for k in ('event', 'station', 'component')}
-    times = travel_times(pairs.distance_deg.values[at], pairs.event_depth_km.values[at], PHASES, model)
+    path = (pairs[k].values[at] for k in ('distance_deg', 'event_depth_km'))
+    times = travel_times(*path, tuple(PHASES.values()), model)
     inside = (times >= table.start_s.values[:,None]) & (times <= table.end_s.values[:,None])
-    phases = [' '.join(np.array(PHASES)[k]) for k in inside]
+    inside &= (names['component'] != 'T')[:,None] | np.isin([*PHASES], SH_PHASES)    # P and SV do not reach T
+    phases = [' '.join(np.array([*PHASES])[k]) for k in inside]
     out = pd.DataFrame(dict(pair=at, **names), index=table.index).join(table.drop(columns='pair'))
     return out.assign(phases=np.array(phases, object))
 
@@ -635,6 +649,8 @@ def windows_at(
 )->pd.DataFrame:         # columns of `window_table`, in the order given; all accepted
     "Windows given by their edges, measured"
     recipe, (pair, left, right) = recipe_of(pairs), (np.asarray(x, int) for x in (pair, left, right))
+    if (bad := (pair < 0) | (pair >= pairs.sizes['pair'])).any():
+        raise ValueError(f'window {int(np.argmax(bad))} is on pair {pair[bad][0]} of {pairs.sizes["pair"]}')
     p, tables = parameters_for(recipe) if parameters is None else parameters, []
     path = [pairs[k].values for k in ('distance_deg', 'event_depth_km')]
     for i in range(0, pairs.sizes['pair'], chunk):
@@ -699,40 +715,54 @@ def _draw_window(ax, r, y, half):
 def _value(r):
     "The number that a window was refused for"
     words = dict(s2n=f'{r.snr:.1f}', tshift=f'{r.lag_s:+.0f} s', dlna=f'{r.dlnA:+.1f}', cc=f'{r.correlation:.2f}')
-    return words[r.reason]
+    return words.get(r.reason, '')
 
 # %% ../../nbs/features/06_windows.ipynb #32d653bc
 def plot_window_section(
     pairs,               # Dataset of pairs of one event and one component
-    windows:Windows,     # of `window_table(pairs)`
+    windows,             # `Windows` or a table of windows; those of these pairs are drawn
     parameters:WindowParameters=None, # None: of the recipe
     spacing:float=None,  # degrees between traces that are drawn, at least; None: for 28 traces
     ax=None,
 ):                       # the axes
     "Record section with its windows: observed black, synthetic red, each trace over its own peak"
     import matplotlib.pyplot as plt
+    for k in ('event', 'component'):
+        if len(found := np.unique(pairs[k].values.astype(str))) != 1:
+            raise ValueError(f'a section is of one {k}; these pairs have {len(found)}')
     if ax is None: _, ax = plt.subplots(figsize=(7.2, 8), layout='constrained')
     recipe, d = recipe_of(pairs), pairs.distance_deg.values
     p = parameters_for(recipe) if parameters is None else parameters
-    spacing = np.ptp(d)/28 if spacing is None else spacing
-    half, last, shown = .36*spacing, -np.inf, shown_windows(windows.table)
+    spacing = (np.ptp(d)/28 or 1.) if spacing is None else spacing
+    places = _thinned(np.where(pairs.status.values == 'ok', d, np.nan), spacing)
+    table = shown_windows(windows.table if isinstance(windows, Windows) else windows)
     ax.set(xlim=recipe.window, xlabel='time after origin (s)', ylabel='epicentral distance (°)')
-    for i in np.argsort(d):
-        if pairs.status.values[i] != 'ok' or d[i] < last + spacing: continue
-        last = d[i]
-        w = pairs.waveform[i].values
-        for x, color, lw in zip(w/np.abs(w).max(), ('black', 'tab:red'), (.8, .6)):
-            ax.plot(recipe.times, d[i] + half*x, color=color, lw=lw, zorder=2)
-        for r in shown[shown.pair == i].itertuples(): _draw_window(ax, r, d[i], half)
-        if windows.fates.data_quality.values[i]:
-            ax.text(recipe.end, d[i]+half/3, 'noisy ', color='0.4', fontsize=5.5, ha='right')
-    _draw_moveout(ax, float(pairs.event_depth_km[0]), p)
+    for i in places: _draw_trace(ax, pairs.isel(pair=i), windows_of(pairs.isel(pair=i), table), .36*spacing)
+    _draw_moveout(ax, float(pairs.event_depth_km[0]), p, (table.region == 'mantle').any())
     ax.set_ylim(d.min()-spacing, d.max()+spacing)
     ax.spines[['top', 'right']].set_visible(False)
+    if len(places) < len(d):
+        ax.text(0, 1, f' {len(places)} of {len(d)} traces', transform=ax.transAxes, va='top', fontsize='x-small')
     return ax
 
+# %% ../../nbs/features/06_windows.ipynb #15d47aed
+def _thinned(distance, spacing):
+    "Places by distance, `spacing` apart at least; NaN is left out"
+    out = []
+    for i in np.argsort(distance)[:np.isfinite(distance).sum()]:
+        if not out or distance[i] >= distance[out[-1]] + spacing: out.append(i)
+    return out
+
+def _draw_trace(ax, pair, windows, half):
+    "One pair with its windows"
+    recipe, d, w = recipe_of(pair), float(pair.distance_deg), pair.waveform.values
+    for x, color, lw in zip(w/np.abs(w).max(), ('black', 'tab:red'), (.8, .6)):
+        ax.plot(recipe.times, d + half*x, color=color, lw=lw, zorder=2)
+    for r in windows.itertuples(): _draw_window(ax, r, d, half)
+    if not len(windows): ax.text(recipe.end, d + half/3, 'no window ', color='0.4', fontsize=5.5, ha='right')
+
 # %% ../../nbs/features/06_windows.ipynb #6f815235
-def _draw_moveout(ax, depth, p):
+def _draw_moveout(ax, depth, p, mantle):
     "P, S and the edges of the surface waves"
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -743,7 +773,7 @@ def _draw_moveout(ax, depth, p):
     lines = ('black', 'observed'), ('tab:red', 'synthetic')
     marks = [Line2D([], [], color=color, lw=.8, label=label) for color, label in lines]
     for name, (color, label) in WINDOW_STYLE.items():
-        if name == 'mantle' and 'mantle' not in p.selection_mode and p.selection_mode != 'all_waves': continue
+        if name == 'mantle' and not mantle: continue
         refused = name == 'refuse'
         marks.append(Patch(facecolor='none' if refused else color, alpha=1 if refused else .3, label=label,
                            edgecolor=color if refused else 'none', ls='--' if refused else '-'))
@@ -753,8 +783,8 @@ def _draw_moveout(ax, depth, p):
 
 # %% ../../nbs/features/06_windows.ipynb #8bb0a115
 _NONE = dict(
-    region='nothing where windows are asked for', data_quality='noisy', min_length='too short', water_level='too short',
-    prominence='no clear maximum', phase_sep='several phases', duplicate='too short')
+    region='nothing where windows are asked for', data_quality='noisy', min_length='too short',
+    water_level='below the water level', prominence='no clear maximum', phase_sep='several phases')
 
 def window_rows(
     pairs,               # Dataset of pairs
@@ -765,7 +795,7 @@ def window_rows(
     shown = shown.assign(window=shown.groupby('pair').cumcount() + 1)
     none = np.setdiff1d(np.arange(len(windows.fates)), shown.pair)
     fates, status = windows.fates.loc[none, [*_NONE]], windows.fates.status.values[none]
-    last = [next((_NONE[k] for k in [*_NONE][::-1] if f[k]), 'nothing arrives') for f in fates.to_dict('records')]
+    last = [next((_NONE[k] for k in [*_NONE][::-1] if f[k]), 'no maximum') for f in fates.to_dict('records')]
     empty = pd.DataFrame(dict(pair=none, window=0, decision='none', reason=np.where(status == 'ok', last, status)))
     for k in ('event', 'station', 'component'): empty[k] = pairs[k].values[none]
     return pd.concat([shown, empty]).sort_values(['pair', 'window'], ignore_index=True) if len(none) else shown

@@ -4,13 +4,15 @@ from itertools import product
 from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np, obspy, pandas as pd, pytest
+from hypothesis import given, settings, strategies as st
 from scipy.signal import hilbert
 
 import vaults
 from fwinb.earth.arrivals import group_arrival, travel_times
 from fwinb.earth.simulate import simulate_pairs
 from fwinb.features.windows import (
-    FATES, WindowParameters, measure_windows, parameters_for, pick_windows, plot_window_section, read_parameters, window_table, windows_at)
+    FATES, WindowParameters, measure_windows, parameters_for, pick_windows, plot_window_section, read_parameters, schedule_windows, window_table,
+    windows_at)
 from fwinb.pairs.recipes import load_recipe
 
 SHARED = vaults.SHARED/'real_2010'
@@ -157,6 +159,23 @@ def test_parameter_files(tmp_path):
     assert read_parameters(path).min_period == 20 and read_parameters(path).tshift_acceptance_level == 15
     assert read_parameters(path, load_recipe('short')).c_1 == 4
     with pytest.raises(ValueError, match='no file'): read_parameters(tmp_path/'none.yml')
+
+interval = st.tuples(st.integers(0, 30), st.integers(1, 12), st.integers(1, 20))   # start, length, weight
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(interval, max_size=7), min_size=1, max_size=3))
+def test_schedule(traces):
+    "Of all subsets without overlaps none weighs more; one sample may be shared"
+    row = np.array([i for i, x in enumerate(traces) for _ in x], int)
+    left, length, weight = np.array([x for t in traces for x in t], int).reshape(-1, 3).T
+    right, keep = left + length, schedule_windows(row, left, left+length, weight)
+    def free(k):
+        k = k[np.lexsort((right[k], left[k]))]
+        return (left[k][1:] >= right[k][:-1]).all()
+    for i in range(len(traces)):
+        of = np.flatnonzero(row == i)
+        subsets = (of[[k for k in range(len(of)) if bits >> k & 1]] for bits in range(1 << len(of)))
+        assert free(of[keep[of]]) and weight[of[keep[of]]].sum() == max(weight[k].sum() for k in subsets if free(k))
 
 def test_measures():
     "A known delay, gain and sign; windows outside of the trace are refused"

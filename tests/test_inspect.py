@@ -371,15 +371,16 @@ def test_browser_asks_for_the_name(chromium, store, tmp_path):
 
 def windows_shown(page): return [t.replace('\xa0', ' ') for t in page.locator('.fwinb-window-menu option').all_inner_texts()]
 
-def test_browser_windows(chromium, store, tmp_path):
+@pytest.mark.parametrize('kind', ['lab', 'voila'])
+def test_browser_windows(kind, chromium, store, tmp_path):
     "By keys and by mouse: accept, refuse, move an edge, draw a window, undo; the page comes back as it was left"
-    pytest.importorskip('voila')
-    with server('voila', tmp_path, store, windows='pick') as (address, path):
+    if kind == 'voila': pytest.importorskip('voila')
+    with server(kind, tmp_path, store, windows='pick') as (address, path):
         page = chromium.new_page(viewport=dict(width=1280, height=1150))
-        start(page, 'voila', address)
+        start(page, kind, address)
         for _ in range(20):
             if len(windows_shown(page)) > 1: break
-            press(page, 'n')
+            click(page, 'next')                                        # JupyterLab has the keys until the Inspector is clicked
         first, pair = windows_shown(page), shown(page).split(';')[0]
         assert len(first) > 1 and 'Window 1' in press(page, 'r') and 'refused by you' in windows_shown(page)[0]
         act(page, lambda: page.keyboard.press('['))
@@ -403,15 +404,15 @@ def test_browser_windows(chromium, store, tmp_path):
         for k, t in ((1, '150'), (0, '20')):
             page.locator('.fwinb-edge input').nth(k).click(); page.locator('.fwinb-edge input').nth(k).fill(t)
             act(page, lambda: page.keyboard.press('Enter'))
-        shoot(page, 'inspector_new_window')
+        shoot(page, f'inspector_{kind}_new_window')
         assert 'accepted, kept' in press(page, 'a') and len(windows_shown(page)) == len(first) + 1
         drawn = read_window_annotations(path).iloc[-1]
         assert abs(drawn.start_s - 20) < 1 and abs(drawn.end_s - 150) < 1
-        shoot(page, 'inspector_windows')
+        shoot(page, f'inspector_{kind}_windows')
         last = windows_shown(page)
-        page.reload(); start(page, 'voila', address)
+        page.reload(); start(page, kind, address)
         number = lambda text: int(text.split()[1])                     # it begins at the first pair that is not looked at
-        while (k := number(shown(page)) - number(pair)): press(page, 'p' if k > 0 else 'n')
+        while (k := number(shown(page)) - number(pair)): click(page, 'previous' if k > 0 else 'next')
         assert windows_shown(page) == last
         press(page, 'z')
         assert len(windows_shown(page)) == len(first)

@@ -419,7 +419,7 @@ class WindowControls:
         self.accept = _button('accept', 'accept window', 'key a', '124px')
         self.refuse = _button('refuse', 'refuse window', 'key r', '124px')
         self.new = _button('new-window', 'new window', 'draw a window: set its edges, then accept it', '104px')
-        self.menu = widgets.Dropdown(options=[], layout=widgets.Layout(width='300px'))
+        self.menu = widgets.Dropdown(options=[], layout=widgets.Layout(width='258px'))
         self.menu.add_class('fwinb-window-menu')
         self.start, self.end = _edge_field('from (s)', dt), _edge_field('to (s)', dt)
         parts = self.previous, self.menu, self.next, self.accept, self.refuse, self.start, self.end, self.new

@@ -7,8 +7,7 @@ import numpy as np, pandas as pd, pytest
 from fwinb.earth.simulate import simulate_pairs
 from fwinb.features.network_terms import network_term_table, with_times
 from fwinb.features.pair import pair_features
-from fwinb.features.window_features import trace_limits
-from fwinb.features.windows import parameters_for, sta_lta, window_table
+from fwinb.features.windows import parameters_for, sta_lta, trace_limits, window_table
 from fwinb.models.windows import (
     admitted_seconds, admitted_windows, best_level, kind_weights, random_windows, rules_with_terms, score_levels, seconds_difference, seconds_row, station_faults,
     window_seconds)

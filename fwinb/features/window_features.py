@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MEASURED', 'BANDED', 'PLACED', 'AROUND', 'FASTEST', 'window_error', 'window_energy', 'window_feature_names',
-           'window_feature_table', 'resolving_samples', 'taper_windows', 'trace_limits', 'window_features']
+           'window_feature_table', 'resolving_samples', 'taper_windows', 'window_features']
 
 # %% ../../nbs/features/07_window_features.ipynb #1300fb4d
 import numpy as np, pandas as pd
@@ -13,7 +13,7 @@ from ..earth.arrivals import KM_PER_DEGREE, travel_times
 from .compare import band_comparison
 from .pair import linear_residual
 from .windows import (
-    Limits, cut_windows, noise_levels, parameters_for, region_index, signal_ratios, window_limits)
+    cut_windows, noise_levels, region_index, signal_ratios, trace_limits)
 from ..labels.correlation import amplitude_ratio, cross_correlation, dominant_period, trace_faults
 from ..pairs.schema import BANDS, COMPONENTS, Recipe, recipe_of
 
@@ -167,16 +167,6 @@ def _in_windows(w, row, left, right, recipe):
             for k, x in _measured(o[heard], s[heard], length[g[heard]], inner[g[heard]], recipe).items():
                 out.setdefault(k, np.full(len(row), np.nan))[g[heard]] = x
     return out
-
-# %% ../../nbs/features/07_window_features.ipynb #8729058e
-def trace_limits(
-    distance_deg,     # (n,) degrees
-    depth_km,         # (n,) km
-    recipe:Recipe,
-)->Limits:
-    "Where windows of each trace may be, by the parameters of a recipe"
-    P = travel_times(distance_deg, depth_km, ('P',))[:,0]
-    return window_limits(P, distance_deg, recipe.npts, recipe.dt, recipe.start, parameters_for(recipe))
 
 # %% ../../nbs/features/07_window_features.ipynb #c1e6a0da
 def _placed(path, limits, row, left, right, recipe):

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['PARAMETERS', 'LEVELS', 'REGIONS', 'NOISE', 'FATES', 'BLOCK', 'COLUMNS', 'WINDOW_STYLE', 'WindowParameters',
            'Parameter', 'check_parameters', 'parameters_for', 'read_parameters', 'parameter_table', 'Limits',
-           'window_limits', 'region_index', 'envelope', 'sta_lta', 'local_extrema', 'Candidates', 'window_candidates',
-           'shape_windows', 'cut_windows', 'measure_windows', 'Noise', 'noise_levels', 'signal_ratios',
-           'schedule_windows', 'merge_windows', 'Windows', 'pick_windows', 'window_table', 'windows_at', 'whole_traces',
-           'fate_table', 'plot_window_section', 'window_rows']
+           'window_limits', 'trace_limits', 'region_index', 'envelope', 'sta_lta', 'local_extrema', 'Candidates',
+           'window_candidates', 'shape_windows', 'cut_windows', 'measure_windows', 'Noise', 'noise_levels',
+           'signal_ratios', 'schedule_windows', 'merge_windows', 'Windows', 'pick_windows', 'window_table',
+           'windows_at', 'whole_traces', 'fate_table', 'plot_window_section', 'window_rows']
 
 # %% ../../nbs/features/06_windows.ipynb #4c807fb1
 from pathlib import Path
@@ -194,6 +194,18 @@ def window_limits(
     def sample(t): return np.clip((t - start)/dt, 0, npts-1).astype(int)
     low = sample(first - p.max_time_before_first_arrival)
     return Limits(low, sample(late), earliest, latest, np.stack([fast, slow + 2*T], -1))
+
+# %% ../../nbs/features/06_windows.ipynb #8ac2fa15
+def trace_limits(
+    distance_deg,     # (n,) degrees
+    depth_km,         # (n,) km
+    recipe:Recipe,
+    parameters:WindowParameters=None, # None: those of the recipe
+)->Limits:
+    "Limits of the traces of a recipe"
+    p = parameters_for(recipe) if parameters is None else parameters
+    first = travel_times(distance_deg, depth_km, ('P',), p.earth_model)[:,0]
+    return window_limits(first, distance_deg, recipe.npts, recipe.dt, recipe.start, p)
 
 # %% ../../nbs/features/06_windows.ipynb #d3c633d7
 def region_index(
@@ -547,12 +559,9 @@ def _resolve(t, obs, syn, dt, noise, limits, start, p):
         return t
     merged = _measured(obs, syn, dt, noise, *merge_windows(fit.pair, fit.left, fit.right), p)
     merged['reason'] = _decide(merged, limits, start, dt, p)
-    same = pd.MultiIndex.from_frame(fit[['pair', 'left', 'right']]).isin(
-        pd.MultiIndex.from_frame(merged[['pair', 'left', 'right']]))
-    t.loc[fit.index, 'reason'] = np.where(same, '', 'overlap')
-    new = ~pd.MultiIndex.from_frame(merged[['pair', 'left', 'right']]).isin(
-        pd.MultiIndex.from_frame(fit[['pair', 'left', 'right']]))
-    return pd.concat([t, merged[new]], ignore_index=True)
+    before, after = (pd.MultiIndex.from_frame(x[['pair', 'left', 'right']]) for x in (fit, merged))
+    t.loc[fit.index, 'reason'] = np.where(before.isin(after), '', 'overlap')
+    return pd.concat([t, merged[~after.isin(before)]], ignore_index=True)
 
 # %% ../../nbs/features/06_windows.ipynb #e8d4a5b6
 def pick_windows(
@@ -658,9 +667,7 @@ def windows_at(
         places, row = np.unique(pair[here], return_inverse=True)
         if not len(places): continue
         obs, syn = pairs.waveform[i:i+chunk].values[places-i].astype(float).transpose(1, 0, 2)
-        distance, depth = (x[places] for x in path)
-        first = travel_times(distance, depth, ('P',), p.earth_model)[:,0]
-        limits = window_limits(first, distance, recipe.npts, recipe.dt, recipe.start, p)
+        limits = trace_limits(*(x[places] for x in path), recipe, p)
         noise = noise_levels(obs, limits, int(p.min_period/recipe.dt))
         t = _measured(obs, syn, recipe.dt, noise, row, left[here], right[here], p).assign(reason='')
         tables.append(_described(t, limits, recipe.start, recipe.dt).assign(pair=places[row]).set_index(here))

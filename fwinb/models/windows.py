@@ -13,8 +13,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ..features.network_terms import event_order, network_term_table, running_median, series_of, term_names
 from ..features.pair import band_columns
-from ..features.window_features import trace_limits
-from ..features.windows import parameters_for, schedule_windows, sta_lta
+from ..features.windows import parameters_for, schedule_windows, sta_lta, trace_limits
 from ..labels.correlation import trace_faults
 from ..pairs.bootstrap import bootstrap_events
 from ..pairs.schema import STUDY, Recipe, recipe_of

@@ -213,9 +213,10 @@ def _find(r, at, tolerance):
 
 def _settled(r, i, at):
     "One of the pairs `i`, which all hold a window"
+    def prefer(good): return i[good] if good.any() else i
     off = np.abs(at.zero[i] + at.recipe.start - r['first'])
-    for best in (lambda i: (off <= at.recipe.dt/2) & (off == off.min()), lambda i: at.channel[i] == r['station']):
-        if len(i) > 1 and (good := best(i)).any(): i, off = i[good], off[good]
+    i = prefer((off <= at.recipe.dt/2) & (off == off.min()))              # the axis of the file
+    i = prefer(at.channel[i] == r['station'])                             # the very channel
     if len(i) > 1: return None, f'several pairs hold it: {", ".join(at.channel[i])}'
     if at.status[i[0]] != 'ok': return None, f'its pair cannot be compared: {at.status[i[0]]}'
     return int(i[0]), ''

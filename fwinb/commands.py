@@ -143,9 +143,10 @@ def _select(a, parts):
         with locked_file(a.out, 'fwinb-select'):
             finish_group(a.out)
             sweep_group(a.out)
-            ours, csv = [folder, parts, a.out, *([more] if more else [])], windows_csv(a.out)
-            if more: ours.append(csv)
-            elif csv.is_file(): _say(f'{csv} is of an earlier run and stays as it is: --windows makes it anew')
+            csv = windows_csv(a.out)
+            ours = [folder, parts, a.out, *([more, csv] if more else [])]
+            if not more and csv.is_file():
+                _say(f'{csv} is of an earlier run and stays as it is: --windows makes it anew')
             found = select(
                 a.obs, '' if a.prem else a.syn, a.events, a.inventory, a.model, a.precision, a.threshold, a.workers,
                 sys.stderr.isatty(), ours, a.stations, a.units or '', parts, _say, windows=_windows(a), **_recipe(a))
@@ -155,7 +156,7 @@ def _select(a, parts):
             Checkpoint(parts, '').remove()
     except (NotKept, WorkerLost) as e: return _failed('fwinb-select', e, 1)
     except (ValueError, OSError, ImportError) as e: return _failed('fwinb-select', e, 2)
-    table, windows = trace_table(found), f'; windows: {more}.csv, {more}' if more else ''
+    table, windows = trace_table(found), f'; windows: {csv}, {more}' if more else ''
     print(summary(found), f'table: {a.out}; stations: {folder}{windows}', sep='\n', flush=True)
     return _no_pair(table) if (table.decision == 'dropped').all() else 0
 

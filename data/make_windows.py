@@ -3,7 +3,8 @@
 Simulated: for each recipe three sets of pairs with Earths, events and noise of their own: to teach the trees, to choose every threshold, to test. Measured windows,
 truth and features of each set are kept in runs/windows, so that a run that was stopped goes on where it was.
 3-D: waves of a spectral-element code in a 3-D Earth (an .npz file with `observed`, `synthetic` every 2 s, and the linear effects `g_fit` and `g_theory` of the
-structure at the samples of the study), made dirty by the generator below, which shares nothing with fwinb.earth.noise. Nothing is taught, tuned or chosen on them.
+structure at the samples of the study), made dirty by the generator below, which shares nothing with fwinb.earth.noise. Nothing is taught on them, and no threshold is chosen there;
+the least magnitude was set when the smallest event had no usable pair in the noise, before any selector saw these waves.
 """
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from fwinb.pairs.store import atomic_path
 RECIPES = dict(study=100, surface=50)       # stations of an event
 SEEDS = dict(train=2601, calibrate=2602, test=2603)
 N, EARTHS = 8000, 5                         # pairs and Earths of each set
-LEAST_MAGNITUDE = 6.5                       # smaller events of the 3-D waves are made as large
+LEAST_MAGNITUDE = 6.5                       # smaller events of the 3-D waves are made as large: they would drown in this noise
 MEASURES = 'seconds', 'signal'
 REFUSED = 's2n', 'tshift', 'dlna'           # reasons before the correlation is looked at
 
@@ -36,7 +37,7 @@ class Part(NamedTuple):
     "A set of pairs without its traces"
     pairs:pd.DataFrame    # a row per pair: event, cluster, misfit, probability of the shipped network, `fault` of the station
     terms:pd.DataFrame    # of `network_term_table`
-    picked:pd.DataFrame   # windows by the published parameters, with seconds, signal and truth
+    picked:pd.DataFrame   # windows by the parameters of the recipe, with seconds, signal and truth
     candidates:pd.DataFrame # windows that have the shape of one, whatever the data quality of their trace
     whole:pd.DataFrame
     random:pd.DataFrame
@@ -184,7 +185,7 @@ class Setting(NamedTuple):
     windows:pd.DataFrame
     score:np.ndarray
     weight:np.ndarray
-    published:float=None    # the score from which the rules admit, if they say it
+    rules:float=None        # the score from which the rules admit, if they say it
 
 def settings(p, recipe, trees):
     "Name -> `Setting`; `trees`: {terms: model}"
@@ -235,7 +236,7 @@ def inside(p):
     return Setting(p.candidates, p.pairs.network.values[p.candidates.pair.values], p.candidates.seconds.values)
 
 def rows_of(p, found, chosen):
-    "Rows of the table: as published, at the level of the calibration, at 95 % precision found here; `more`: seconds above those of `AGAINST`"
+    "Rows of the table: by the rules, at the level of the calibration, at 95 % precision found here; `more`: seconds above those of `AGAINST`"
     traces, cluster, rows = p.pairs.event.value_counts(sort=False).values, p.pairs.drop_duplicates('event').cluster.values, []
     for (name, at), x in found.items():
         for of in MEASURES:
@@ -261,7 +262,7 @@ def tables(calibration, tests, recipe, trees):
     for world, (p, error) in tests.items():
         here, found = settings(p, recipe, trees), {}
         for name, s in here.items():
-            if s.published is not None: found[name,'published'] = sums_of(s, p, [s.published], error)
+            if s.rules is not None: found[name,'rules'] = sums_of(s, p, [s.rules], error)
             found[name,'calibrated'] = found[name,'found here'] = sums_of(s, p, levels[name], error)
         found[INSIDE,'as the traces'] = sums_of(inside(p), p, [levels[AGAINST][chosen[AGAINST,'signal']]], error)
         found |= {(name, 'truth'): sums_of(s, p, [1.], error) for name, s in truth_settings(p, error).items()}

@@ -10,6 +10,7 @@ __all__ = ['MEASURED', 'BANDED', 'PLACED', 'AROUND', 'FASTEST', 'window_error', 
 import numpy as np, pandas as pd
 
 from ..earth.arrivals import KM_PER_DEGREE, travel_times
+from ..earth.simulate import error_of_norms
 from .compare import band_comparison
 from .pair import linear_residual
 from .windows import (
@@ -36,8 +37,7 @@ def window_error(
         w = pairs.waveform[i:i+chunk].values.astype(float)
         g = np.asarray(pairs.linear[i:i+chunk].values if linear is None else linear[i:i+chunk], float)
         left_over, obs, syn = (window_energy(x, row, left, right) for x in (w[:,0]-w[:,1]-g, w[:,0], w[:,1]))
-        with np.errstate(divide='ignore', invalid='ignore'):
-            out[rows] = np.sqrt(left_over/np.maximum(obs, syn))
+        out[rows] = error_of_norms(*np.sqrt([left_over, obs, syn]))
     return out
 
 # %% ../../nbs/features/07_window_features.ipynb #53d09670

@@ -13,7 +13,7 @@ from typing import Callable, NamedTuple
 import numpy as np, pandas as pd, torch
 from scipy.fft import next_fast_len
 
-from ..earth.simulate import linear_error
+from ..earth.simulate import waveform_error
 from ..features.network_terms import Prior, event_columns, joint_terms
 from .experiment import DT, KM_PER_DEGREE, SyntheticExperiment, experiment_pairs
 from .membrane import HALF_WIDTH, NODES, PERIOD, SPEED, Grid, speed_map, spline_matrix, wave_records
@@ -35,7 +35,7 @@ def experiment_truth(
     true = torch.from_numpy(SPEED*(1 + c.true_map(grid.x, grid.x))).to(present.dtype)
     u, v = (wave_records(x, grid, c.events, c.stations) for x in (present, present + step*(true-present)))
     syn, g = (x[c.table.event, c.table.station]*c.table['size'].values[:,None] for x in (u, (v-u)/step))
-    return linear_error(c.obs, syn, g)
+    return waveform_error(c.obs, syn, g)
 
 # %% ../../nbs/inversion/02_selections.ipynb #6081635b
 HALF = PERIOD/2     # s: a larger delay is a skipped cycle

@@ -3,8 +3,7 @@
 Simulated: for each recipe three sets of pairs with Earths, events and noise of their own: to teach the trees, to choose every threshold, to test. Measured windows,
 truth and features of each set are kept in runs/windows, so that a run that was stopped goes on where it was.
 3-D: waves of a spectral-element code in a 3-D Earth (an .npz file with `observed`, `synthetic` every 2 s, and the linear effects `g_fit` and `g_theory` of the
-structure at the samples of the study), made dirty by the generator below, which shares nothing with fwinb.earth.noise. Nothing is taught on them, and no threshold is chosen there;
-the least magnitude was set when the smallest event had no usable pair in the noise, before any selector saw these waves.
+structure at the samples of the study), made dirty by the generator of waves3d.py, which shares nothing with fwinb.earth.noise. Nothing is taught on them, and no threshold is chosen there.
 """
 from functools import partial
 from pathlib import Path
@@ -20,14 +19,13 @@ from fwinb.models.pretrained import classify, describe, fitting_model
 from fwinb.models.windows import (
     admitted_seconds, admitted_windows, best_level, fit_trees, kind_weights, random_windows, rules_with_terms, score_levels, seconds_difference, seconds_row,
     station_faults, tree_score, window_seconds, window_terms)
-from fwinb.pairs.schema import STUDY, build_pairs, path_geometry, recipe_of
-from fwinb.pairs.signal import band_limited
+from fwinb.pairs.schema import STUDY, recipe_of
 from fwinb.pairs.store import atomic_path
+from waves3d import clean_waves, spoiled_waves
 
 RECIPES = dict(study=100, surface=50)       # stations of an event
 SEEDS = dict(train=2601, calibrate=2602, test=2603)
 N, EARTHS = 8000, 5                         # pairs and Earths of each set
-LEAST_MAGNITUDE = 6.5                       # smaller events of the 3-D waves are made as large: they would drown in this noise
 MEASURES = 'seconds', 'signal'
 REFUSED = 's2n', 'tshift', 'dlna'           # reasons before the correlation is looked at
 
@@ -76,92 +74,6 @@ def part(pairs, seed, truths={'': None}, cluster=None):
 def simulated(recipe, role):
     pairs = simulate_pairs(N, seed=SEEDS[role], earths=EARTHS, per_event=RECIPES[recipe], recipe=recipe, progress=False, linear=True)
     return part(pairs, SEEDS[role])
-
-# waves of another code, made dirty
-
-def acceleration_noise(rng, n, nt, dt, level):
-    "(n, nt) m: displacement of white acceleration of some dB (m^2/s^4/Hz), stronger below 5 mHz; `level`: (n,)"
-    nfft = 2*nt
-    f = np.fft.rfftfreq(nfft, dt)
-    shape = np.zeros(len(f))
-    use = f > 1e-3
-    shape[use] = np.maximum(1, .005/f[use])/(2*np.pi*f[use])**2
-    white = rng.normal(size=(n, nfft))/np.sqrt(2*dt)                     # of one-sided density 1
-    u = np.fft.irfft(np.fft.rfft(white)*shape, nfft)[:,:nt]
-    return 10**(level[:,None]/20)*u
-
-def delayed(u, dt, late):
-    "(n, nt): each trace later by `late` s"
-    nfft = 2*u.shape[-1]
-    f = np.fft.rfftfreq(nfft, dt)
-    return np.fft.irfft(np.fft.rfft(u, nfft)*np.exp(-2j*np.pi*f*late[:,None]), nfft)[:,:u.shape[-1]]
-
-def source_delays(rng, azimuth, depth):
-    "(n,) s: origin time off by 1 to 3 s, place by 13 to 45 km, seen with the slowness of surface waves, or of body waves from deep events"
-    shift, where = rng.choice([-1, 1])*rng.uniform(1, 3), rng.uniform(0, 2*np.pi)
-    return shift - rng.uniform(13, 45)*(1/4 if depth < 300 else 1/10)*np.cos(np.radians(azimuth) - where)
-
-def station_defects(rng, n):
-    "Factor on the trace and delay (s) of each station: some flipped, some of wrong gain, some of wrong time"
-    kind, size, late = rng.random(n), np.ones(n), np.zeros(n)
-    size[kind < .02] = -1.
-    gain, clock = (kind >= .02) & (kind < .05), (kind >= .05) & (kind < .08)
-    size[gain] = rng.choice([.4, 2.5], gain.sum())
-    late[clock] = rng.choice([-1, 1], clock.sum())*rng.uniform(8, 30, clock.sum())
-    return size, late
-
-def broken(rng, u):
-    "Some records with a silent piece, some with a glitch, some of noise only (their rows are returned)"
-    u, kind, nt = u.copy(), rng.random(len(u)), u.shape[-1]
-    for i in np.flatnonzero(kind < .02):
-        a = rng.integers(nt//4, nt)
-        u[i,a:a+rng.integers(30, 150)] = 0
-    for i in np.flatnonzero((kind >= .02) & (kind < .03)):
-        a = rng.integers(nt//4, nt)
-        u[i,a:] += rng.choice([-1, 1])*rng.uniform(.5, 3)*np.abs(u[i]).max()*np.exp(-np.arange(nt-a)*2/120)
-    return u, (kind >= .03) & (kind < .04)
-
-def dirty(z, seed=5, parts=3):
-    "Observations with noise, defects, and a wrong source in one of the parts into which the stations of each event are dealt; the part of each"
-    rng, dt = np.random.default_rng(seed), float(z['time_s'][1] - z['time_s'][0])
-    obs, event = z['observed'].astype(float), z['event_index'].astype(int)
-    names, site = np.unique(np.char.add(np.char.add(z['network'], '.'), z['station']), return_inverse=True)
-    group = rng.permutation(len(names))[site] % parts
-    size, late = station_defects(rng, len(names))
-    late = late[site]
-    for k in range(event.max()+1):
-        wrong = (event == k) & (group == rng.integers(parts))
-        late[wrong] += source_delays(rng, z['azimuth_deg'][wrong], float(z['event_depth_km'][k]))
-    level = (-178 + 6*rng.normal(size=len(names)))[site] + 2*rng.normal(size=len(obs))
-    obs, lost = broken(rng, size[site][:,None]*delayed(obs, dt, late))
-    noise = acceleration_noise(rng, len(obs), obs.shape[-1], dt, level)
-    return np.where(lost[:,None], 0, obs) + noise, group
-
-def in_band(u, dt, times):
-    "(n, npts) in the band of the study; the end is continued by its mirror image, as the waves are cut there"
-    later = round(300/dt)
-    end = 2*u[:,-1:] - u[:,-2:-2-later:-1]
-    u = np.concatenate([u, end], 1)
-    return np.array([band_limited(x, dt, 0., lambda f: np.ones(len(f)), (0., dt*(u.shape[-1]-1)), times=times) for x in u])
-
-def waves3d(path):
-    "Pairs of the study from waves in a 3-D Earth, their linear effects by two ways, and the earthquake of each"
-    z = dict(np.load(path))
-    event, moment = z['event_index'].astype(int), np.sqrt(((z['event_M_Nm']**2)*[1, 1, 1, 2, 2, 2]).sum(1)/2)
-    factor = np.maximum(1, 10**(1.5*LEAST_MAGNITUDE + 9.1)/moment)[event]    # waves are linear in the moment
-    for k in ('observed', 'synthetic'): z[k] = z[k]*factor[:,None]
-    obs, group = dirty(z)
-    dt = float(z['time_s'][1] - z['time_s'][0])
-    w = np.stack([in_band(x, dt, STUDY.times) for x in (obs, z['synthetic'].astype(float))], 1)
-    M, names = z['event_M_Nm'][event]*factor[:,None], z['event_name'][event].astype(str)
-    kept = dict(
-        event=[f'{a}.{b}' for a, b in zip(names, group)], station=[f'{a}.{b}.00.LXZ' for a, b in zip(z['network'], z['station'])], origin='simulated', status='ok',
-        event_latitude=z['event_lat'][event], event_longitude=z['event_lon'][event], event_depth_km=z['event_depth_km'][event], moment_tensor=M,
-        event_magnitude=2/3*(np.log10(moment[event]*factor)-9.1), event_time=946684800. + 7*86400*(3*event+group), station_latitude=z['station_lat'], station_longitude=z['station_lon'],
-        distance_deg=z['distance_deg'], azimuth_deg=z['azimuth_deg'])
-    pairs = build_pairs(w, None, STUDY, **kept)
-    truths = {f'_{k}': z[f'g_{k}'].astype(float)*(z[f'g_{k}_scale']*factor)[:,None] for k in ('fit', 'theory')}
-    return pairs, truths, names
 
 # settings
 
@@ -279,8 +191,8 @@ def make(folder, waves=None, say=print):
     here = pd.concat([tables(parts[k,'calibrate'], {k: (parts[k,'test'], 'error')}, recipes[k], trees) for k in RECIPES], ignore_index=True)
     if waves is None: return here, None
     def other():
-        pairs, truths, earthquake = waves3d(waves)
-        return part(pairs, 0, truths, earthquake)
+        w = spoiled_waves(clean_waves(waves))
+        return part(w.pairs, 0, {f'_{k}': g for k, g in w.truths.items()}, w.earthquake)
     p = keep(folder/'waves3d.npz', other)
     worlds = {f'3-D, {k}': (p, f'error_{k}') for k in ('fit', 'theory')}
     return here, tables(parts['study','calibrate'], worlds, STUDY, trees)

@@ -90,12 +90,12 @@ def test_terms(pairs):
 
 @pytest.fixture(scope='module')
 def dirt():
-    "The generator of data/make_windows.py"
+    "The generator of data/waves3d.py"
     folder = str(Path(__file__).parents[1]/'data')
     sys.path.insert(0, folder)
-    try: import make_windows
+    try: import waves3d
     finally: sys.path.remove(folder)
-    return make_windows
+    return waves3d
 
 def test_noise(dirt):
     "White acceleration has the spectral density that it is asked for"

@@ -6,9 +6,9 @@
 __all__ = ['POOR', 'POOR_FACTOR', 'GAIN_ERROR', 'MOST_GAIN', 'EPOCH', 'BEGIN', 'INTERVAL', 'NEAR', 'FAR', 'STATIONS_PER_EVENT',
            'ALL_THREE', 'WHOLE', 'USABLE', 'KINDS', 'ARBITER_MHZ', 'Source', 'moment_of', 'double_couple', 'walk',
            'draw_magnitude', 'draw_source', 'SourceError', 'misplace', 'rotate', 'norm', 'waveform_error',
-           'error_of_norms', 'linear_error', 'phase_error', 'information', 'Setup', 'prepare', 'simulate_event',
-           'path_structure', 'simulate_pairs', 'find_kind', 'plot_truth', 'structure_kernels', 'Normal',
-           'normal_equations', 'gauss_newton', 'plot_places']
+           'error_of_norms', 'linear_error', 'phase_error', 'information', 'World', 'random_world', 'Setup', 'prepare',
+           'simulate_event', 'path_structure', 'simulate_pairs', 'find_kind', 'plot_truth', 'structure_kernels',
+           'Normal', 'normal_equations', 'gauss_newton', 'plot_places']
 
 # %% ../../nbs/earth/04_simulate.ipynb #bee707f9
 from typing import NamedTuple
@@ -18,12 +18,12 @@ from scipy.spatial.transform import Rotation
 from tqdm.auto import tqdm
 
 from .noise import (
-    DEFECTS, TURNED, apply_defect, defect_rates, draw_record_defects, draw_station_state, draw_turn, horizontal_excess,
-    model_noise, recorded_noise, station_level, turn)
+    CLOCK, DEFECTS, GAIN, TURNED, apply_defect, defect_rates, draw_record_defects, draw_station_state, draw_turn,
+    horizontal_excess, log_uniform, model_noise, recorded_noise, station_level, turn)
 from .structure import (
-    LATITUDE, LONGITUDE, Basis, Earth, component_seismograms, far_limit,
-    great_circle, harmonics, in_window, linear_effect, open_earth, path_average, perturb, random_earth,
-    seeded, structure_maps, wave_bases)
+    LATITUDE, LONGITUDE, STRENGTH, Basis, Earth, component_seismograms, far_limit,
+    great_circle, harmonics, in_window, linear_effect, make_earth, open_earth, path_average, perturb, random_earth,
+    random_mantle, seeded, structure_maps, wave_bases)
 from ..pairs.plot import draw_coast
 from ..pairs.recipes import check_recipe, load_recipe
 from ..pairs.schema import STUDY, Recipe, build_pairs, path_geometry, recipe_of
@@ -37,9 +37,10 @@ class Source(NamedTuple):
     magnitude:float                 # moment magnitude
     tensor:np.ndarray               # (6,) rr tt pp rt rp tp, N m
     delay:float                     # s after the catalogue's time
+    longer:float=1.                 # duration over that of Global CMT's rule
 
     @property
-    def half_duration(self): return 2.26e-6*moment_of(self.magnitude)**(1/3) # s, Global CMT's rule
+    def half_duration(self): return 2.26e-6*moment_of(self.magnitude)**(1/3)*self.longer # s
 
 # %% ../../nbs/earth/04_simulate.ipynb #7add5c7b
 def moment_of(
@@ -86,6 +87,7 @@ def draw_magnitude(
 def draw_source(
     rng,
     zones,     # of `data/facts/seismic_zones.csv`
+    magnitudes=(5.8, 7.6), # least and largest
 )->Source:     # as a catalogue would give it
     "An earthquake on a plate boundary"
     z = zones.iloc[rng.choice(len(zones), p=zones.weight/zones.weight.sum())]
@@ -97,7 +99,7 @@ def draw_source(
     if z.kind in ('subduction', 'collision'):
         lat, lon = walk(lat, lon, strike+90, depth/111.2/np.tan(np.radians(z.dip_deg)))
     lat, lon = walk(lat, lon, rng.uniform(0, 360), .3*abs(rng.standard_normal()))
-    magnitude = draw_magnitude(rng)
+    magnitude = draw_magnitude(rng, *magnitudes)
     angles = _fault(z, depth, strike, rng) + 12*rng.standard_normal(3)
     tensor = double_couple(*angles)*moment_of(magnitude)
     return Source(float(lat), float(lon), float(depth), float(magnitude), tensor, 0.)
@@ -117,6 +119,7 @@ class SourceError(NamedTuple):
     position:float=.12  # degrees, north and east
     mechanism:float=8.  # degrees
     moment:float=.1     # of ln M0
+    duration:float=0.   # of ln of the duration; and by .3 of this times the half duration the centroid time is wrong
 
 POOR, POOR_FACTOR = .15, 3. # fraction of the events whose errors are larger, and by how much
 
@@ -124,9 +127,10 @@ def misplace(
     source:Source,
     rng,
     error:SourceError=SourceError(),
+    poor:float=POOR,        # fraction of the events whose errors are larger by `POOR_FACTOR`
 )->Source:                  # the true source
     "Draw the true source of an earthquake in the catalogue"
-    k = POOR_FACTOR if rng.random() < POOR else 1.
+    k = POOR_FACTOR if rng.random() < poor else 1.
     t, z, north, east, turn, moment = k*rng.standard_normal(6)
     lat, lon = walk(source.latitude, source.longitude, 0., error.position*north)
     lat, lon = walk(lat, lon, 90., error.position*east)
@@ -134,7 +138,11 @@ def misplace(
     vector = axis/np.linalg.norm(axis)*np.radians(error.mechanism*turn)
     tensor = rotate(source.tensor, vector)*np.exp(error.moment*moment)
     depth = float(np.clip(source.depth_km+error.depth*z, 3, 700))
-    return Source(float(lat), float(lon), depth, source.magnitude, tensor, error.time*t)
+    true = Source(float(lat), float(lon), depth, source.magnitude, tensor, error.time*t)
+    if not error.duration: return true
+    longer, late = error.duration*rng.standard_normal(2)
+    late = true.delay + .3*error.duration*late*source.half_duration
+    return true._replace(delay=late, longer=float(np.exp(longer)))
 
 # %% ../../nbs/earth/04_simulate.ipynb #deb5b6e8
 def rotate(
@@ -191,6 +199,61 @@ def information(
     return 1 - np.divide(left, all_, out=np.ones_like(all_), where=all_ > 0)
 
 
+# %% ../../nbs/earth/04_simulate.ipynb #d6631658
+class World(NamedTuple):
+    "What the events of a data set have in common, beside stations, noise and rates of defects"
+    source:float=1.            # factor on all errors of the catalogue
+    poor:float=POOR            # fraction of the events whose errors are larger
+    duration:float=0.          # error of the durations, see `SourceError`
+    magnitudes:tuple=(5.8, 7.6) # least and largest
+    strength:float=1.          # factor on the rms of the mantle's S velocity
+    crust:bool=True            # False: PREM's crust everywhere
+    fewest:int=None            # stations of an event: from this number to `per_event`, log-uniform; None: all of these
+    more:int=0                 # stations at random places beside those of the list
+    clock:tuple=CLOCK          # sizes of clock errors, s
+    gain:tuple=GAIN            # sizes of gain errors
+
+    @property
+    def error(self): return SourceError(*(self.source*x for x in SourceError()))._replace(duration=self.duration)
+
+# %% ../../nbs/earth/04_simulate.ipynb #de50f55e
+def random_world(
+    rng,          # Generator
+    pairs:int=1500, # at most, of one component
+)->dict:          # keyword arguments of `simulate_pairs`, `n` for one component
+    "Draw a world, its stations, the number of its events, its noise and its defects"
+    def spread(low, high): return float(log_uniform(rng.random(), low, high))
+    low = rng.uniform(5.2, 7.2)
+    world = World(
+        source=0. if rng.random() < .1 else spread(.3, 1.5), poor=rng.random()**2, duration=rng.uniform(0, .4),
+        magnitudes=(low, min(8.5, low + rng.uniform(.5, 2.5))), strength=spread(.6, 1.8), crust=rng.random() < .9,
+        more=int(rng.integers(0, 800)) if rng.random() < .2 else 0, clock=(spread(3, 10), 126.), gain=(1.5, 10.))
+    stations = int(spread(5, len(_stations(world))*.7))
+    events = min(int(spread(1, 100)), max(1, pairs//stations))
+    rates = defect_rates(rng.uniform(0, .5))
+    rates = {k: r*spread(.3, 3) for k, r in rates.items()}
+    total = max(1., *(sum(rates[k] for k in rates if DEFECTS[k].scope == s)/.8 for s in ('record', 'station')))
+    return dict(
+        n=min(pairs, events*stations), per_event=stations, earths=1, noise=spread(.3, 3), recorded=rng.uniform(0, .5),
+        defects={k: r/total for k, r in rates.items()}, world=world._replace(fewest=max(1, stations//3)))
+
+def _random_earth(seed, i, recipe, world):
+    "`random_earth`, of another strength or without a crust"
+    if (world.strength, world.crust) == (1., True): return random_earth(seed, i, recipe)
+    mantle = random_mantle(seeded(seed, 0, i), strength=world.strength*np.array(STRENGTH))
+    name = f'random {seed}.{i} x {world.strength:.2f}' + ' without a crust'*(not world.crust)
+    return make_earth(mantle, name, world.crust, recipe)
+
+def _stations(world):
+    "The list of stations, and those at random places"
+    known = pd.read_csv(share_path('data', 'facts', 'stations.csv'))
+    if not world.more: return known
+    rng = seeded(world.more, 15)
+    latitude, longitude = np.degrees(np.arcsin(rng.uniform(-1, 1, world.more))), rng.uniform(-180, 180, world.more)
+    place = dict(latitude=latitude, longitude=longitude)
+    names = [f'R{i:03d}' for i in range(world.more)]
+    return pd.concat([known, pd.DataFrame(dict(network='SY', station=names, **place))], ignore_index=True)
+
 # %% ../../nbs/earth/04_simulate.ipynb #fc63b2d1
 EPOCH = 40           # events during which a station's state lasts
 BEGIN, INTERVAL = 946684800., 7*86400. # time of the first event (2000-01-01T00:00:00Z), from one to the next, s
@@ -211,6 +274,7 @@ class Setup(NamedTuple):
     noise:float          # factor on the noise
     recorded:float       # fraction of records with recorded noise
     per_event:int
+    world:World=World()
 
 # %% ../../nbs/earth/04_simulate.ipynb #701915f6
 def prepare(
@@ -223,6 +287,7 @@ def prepare(
     npts:int=None,        # samples in the window; None: as in the recipe
     per_event:int=STATIONS_PER_EVENT, # stations of an event
     recipe=STUDY,         # `Recipe`, or as for `load_recipe`
+    world=World(),
 )->Setup:
     "Check the choices and make what all events have in common"
     recipe = load_recipe(recipe) if npts is None else load_recipe(recipe)._replace(npts=npts)
@@ -233,21 +298,21 @@ def prepare(
                              f'at every distance; end it before {recipe.end:g} s')
     if not 0 <= recorded <= 1: raise ValueError(f'recorded is {recorded}, not a fraction')
     if not 0 <= noise < np.inf: raise ValueError(f'noise is {noise}, not a factor from 0')
-    for name, x, high in (('seed', seed, 2**63), ('earths', earths, 127), ('per_event', per_event, 150)):
+    for name, x, high in (('seed', seed, 2**63), ('earths', earths, 127), ('per_event', per_event, 150 + world.more)):
         low = int(name != 'seed')
         if not isinstance(x, (int, np.integer)) or not low <= x <= high:
             raise ValueError(f'{name} is {x!r}, not a whole number from {low} to {high}')
     whole = recipe._replace(components=_recorded(recipe))
-    rates, turned, stations = *_all_rates(defects), pd.read_csv(share_path('data', 'facts', 'stations.csv'))
+    rates, turned, stations = *_all_rates(defects), _stations(world)
     if noise == 0 and rates['noise_only'] > 0:
         raise ValueError('noise is 0, so records that are noise only would be empty: '
                          'set defects=0, or their rate to 0')
     if isinstance(earth, Earth): all_earths = [earth]
-    elif earth == 'random': all_earths = [random_earth(seed, i, whole) for i in range(earths)]
+    elif earth == 'random': all_earths = [_random_earth(seed, i, whole, world) for i in range(earths)]
     else: all_earths = [open_earth(earth, whole)]
     level = station_level(seeded(seed, 1), len(stations))
     return Setup(seed, recipe, wave_bases(whole), all_earths, stations, level, _zones(), rates, turned,
-                 float(noise), float(recorded), per_event)
+                 float(noise), float(recorded), per_event, world)
 
 # %% ../../nbs/earth/04_simulate.ipynb #64d99955
 def _recorded(recipe):
@@ -270,8 +335,8 @@ def simulate_event(
     i:int,      # number of the event
 )->dict:        # variables of `build_pairs` for its pairs, station by station, and `linear` (n, npts)
     "All pairs of one event, with their truth"
-    source = draw_source(seeded(setup.seed, 3, i), setup.zones)
-    true = misplace(source, seeded(setup.seed, 5, i))
+    source = draw_source(seeded(setup.seed, 3, i), setup.zones, setup.world.magnitudes)
+    true = misplace(source, seeded(setup.seed, 5, i), setup.world.error, setup.world.poor)
     which, d, az = _choose_stations(setup, source, i)
     place, earth = setup.stations.iloc[which], setup.earths[i % len(setup.earths)]
     paths = _paths(setup, earth, source, place)
@@ -344,7 +409,9 @@ def _choose_stations(setup, source, i):
     lat, lon = setup.stations.latitude.values, setup.stations.longitude.values
     d, az = path_geometry(source.latitude, source.longitude, lat, lon)
     near = np.flatnonzero((d > NEAR) & (d < FAR))
-    which = np.sort(seeded(setup.seed, 4, i).permutation(near)[:setup.per_event])
+    number, fewest = setup.per_event, setup.world.fewest
+    if fewest: number = int(np.ceil(log_uniform(seeded(setup.seed, 14, i).random(), fewest, setup.per_event)))
+    which = np.sort(seeded(setup.seed, 4, i).permutation(near)[:number])
     return which, d[which], az[which]
 
 def _observe(setup, source, true, place, paths):
@@ -399,7 +466,8 @@ def _spoil(setup, which, i, clean, hum, before, record_hit, state_hit):
     rise = np.sin(np.pi/2*np.minimum(time/60, 1))**2       # another earthquake must not begin with a step
     for j, station in enumerate(which):
         own = seeded(setup.seed, 8, i, j)
-        state = draw_station_state(setup.rates, seeded(setup.seed, 2, station, i//EPOCH))
+        state = draw_station_state(
+            setup.rates, seeded(setup.seed, 2, station, i//EPOCH), setup.world.clock, setup.world.gain)
         name, value = (state.name, state.value) if state_hit[j] or state.name == 'clock' else ('none', None)
         if name in ('clock', 'response'): obs[j] = apply_defect(name, clean[j], dt, own, value=value) + hum[j]
         elif name != 'none':
@@ -509,6 +577,7 @@ def simulate_pairs(
     progress:bool=True,   # show a bar
     recipe=STUDY,         # components, window and band: a `Recipe`, or a name or file as for `load_recipe`
     linear:bool=False,    # keep the linear effect of structure, `linear`
+    world=World(),        # errors of the sources, strength of the Earth and so on
 )->xr.Dataset:            # pairs with `linear_error`, `usable`, `information`, `defect`, `snr`, `earth`, `*_norm`
     "Simulate pairs of seismograms whose truth is known"
     for name, x in (('n', n), ('block', block)):
@@ -516,12 +585,13 @@ def simulate_pairs(
             raise ValueError(f'{name} is {x!r}, not a whole number from 1')
     if not usable > 0: raise ValueError(f'usable is {usable}, not a positive linear error')
     if path is not None: check_target(path)
-    setup = prepare(seed, earth, earths, noise, recorded, defects, npts, per_event, recipe)
+    setup = prepare(seed, earth, earths, noise, recorded, defects, npts, per_event, recipe, world)
     level = {'turned': setup.turned} if 'R' in setup.bases else {}
     attrs = dict(
         simulated='everything but the recorded part of the noise', earth_names=[e.name for e in setup.earths],
         seed=seed, earths=len(setup.earths), noise=noise, recorded=recorded, defects=str(setup.rates | level),
         per_event=per_event, usable_threshold=usable, band_hz=list(setup.recipe.band))
+    if world != World(): attrs['world'] = str(world)
     blocks = _blocks(setup, n, n if path is None else block, linear, progress)
     if path is None: return _as_pairs(next(blocks), usable, attrs, setup.recipe)
     _write_blocks(path, (_as_pairs(b, usable, attrs, setup.recipe) for b in blocks))

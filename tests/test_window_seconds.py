@@ -1,7 +1,5 @@
-"Seconds at a precision: against a plain loop and by hand; the waves that are made dirty"
-import sys
+"Seconds at a precision: against a plain loop and by hand"
 from itertools import combinations
-from pathlib import Path
 import numpy as np, pandas as pd, pytest
 
 from fwinb.earth.simulate import simulate_pairs
@@ -85,41 +83,3 @@ def test_terms(pairs):
     flipped = station_faults(table.assign(zero_lag_correlation=-.8), calm)
     assert (flipped[pd.Series(table.station).groupby(table.station).transform('size') >= 3] == 'polarity').all()
     assert np.isnan(rules_with_terms(windows, calm, np.full(120, 'clock', object))).all()
-
-# waves of another code
-
-@pytest.fixture(scope='module')
-def dirt():
-    "The generator of data/waves3d.py"
-    folder = str(Path(__file__).parents[1]/'data')
-    sys.path.insert(0, folder)
-    try: import waves3d
-    finally: sys.path.remove(folder)
-    return waves3d
-
-def test_noise(dirt):
-    "White acceleration has the spectral density that it is asked for"
-    u = dirt.acceleration_noise(np.random.default_rng(0), 400, 2000, 2., np.full(400, -170.))
-    a = np.diff(u, 2, axis=-1)/2.**2
-    f = np.fft.rfftfreq(a.shape[-1], 2.)
-    power = (np.abs(np.fft.rfft(a*np.hanning(a.shape[-1])))**2).mean(0)*2*2/np.sum(np.hanning(a.shape[-1])**2)
-    band = (f > .008) & (f < .03)
-    assert 10*np.log10(power[band].mean()) == pytest.approx(-170, abs=.5)
-
-def test_dirty(dirt):
-    "A third of the sources is wrong; the same seed, the same observations; late is late"
-    rng, n, nt = np.random.default_rng(0), 360, 700
-    t = 2.*np.arange(nt)
-    u = np.exp(-((t-700)/60)**2)*np.cos(2*np.pi*(t-700)/70)*1e-3
-    z = dict(observed=np.tile(u, (n, 1)), time_s=t, event_index=np.repeat([0, 1], n//2), network=np.full(n, 'XX'), azimuth_deg=rng.uniform(0, 360, n),
-             station=np.array([f'{k:03d}' for k in range(n//2)]*2), event_depth_km=np.array([20., 600.]))
-    obs, group = dirt.dirty(z)
-    again, _ = dirt.dirty(z)
-    np.testing.assert_array_equal(obs, again)
-    assert not np.array_equal(obs, dirt.dirty(z, seed=6)[0]) and set(group) == {0, 1, 2}
-    lag = np.array([np.argmax(np.correlate(x, u, 'same')) - nt//2 for x in obs])*2.
-    sound = np.abs(lag) < 8                                       # neither clock error nor flip
-    spread = pd.DataFrame(dict(e=z['event_index'], g=group, lag=np.abs(lag)))[sound].groupby(['e', 'g']).lag.mean()
-    assert (spread > .8).groupby('e').sum().tolist() == [1, 1], spread
-    late = dirt.delayed(u[None], 2., np.array([20.]))[0]
-    np.testing.assert_allclose(late[10:], u[:-10], atol=1e-9)

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['POOR', 'POOR_FACTOR', 'GAIN_ERROR', 'MOST_GAIN', 'EPOCH', 'BEGIN', 'INTERVAL', 'NEAR', 'FAR', 'STATIONS_PER_EVENT',
-           'ALL_THREE', 'WHOLE', 'USABLE', 'KINDS', 'ARBITER_MHZ', 'Source', 'moment_of', 'double_couple', 'walk',
-           'draw_magnitude', 'draw_source', 'SourceError', 'misplace', 'rotate', 'norm', 'waveform_error',
-           'error_of_norms', 'linear_error', 'phase_error', 'information', 'World', 'random_world', 'Setup', 'prepare',
-           'simulate_event', 'path_structure', 'simulate_pairs', 'find_kind', 'plot_truth', 'structure_kernels',
-           'Normal', 'normal_equations', 'gauss_newton', 'plot_places']
+           'MOST_STATIONS', 'ALL_THREE', 'WHOLE', 'USABLE', 'KINDS', 'ARBITER_MHZ', 'Source', 'moment_of',
+           'double_couple', 'walk', 'draw_magnitude', 'draw_source', 'SourceError', 'misplace', 'rotate', 'norm',
+           'waveform_error', 'error_of_norms', 'linear_error', 'phase_error', 'information', 'World', 'random_world',
+           'Setup', 'prepare', 'simulate_event', 'path_structure', 'simulate_pairs', 'find_kind', 'plot_truth',
+           'structure_kernels', 'Normal', 'normal_equations', 'gauss_newton', 'plot_places']
 
 # %% ../../nbs/earth/04_simulate.ipynb #bee707f9
 from typing import NamedTuple
@@ -228,7 +228,7 @@ def random_world(
         source=0. if rng.random() < .1 else spread(.3, 1.5), poor=rng.random()**2, duration=rng.uniform(0, .4),
         magnitudes=(low, min(8.5, low + rng.uniform(.5, 2.5))), strength=spread(.6, 1.8), crust=rng.random() < .9,
         more=int(rng.integers(0, 800)) if rng.random() < .2 else 0, clock=(spread(3, 10), 126.), gain=(1.5, 10.))
-    stations = int(spread(5, len(_stations(world))*.7))
+    stations = int(spread(5, MOST_STATIONS + .7*world.more))
     events = min(int(spread(1, 100)), max(1, pairs//stations))
     rates = defect_rates(rng.uniform(0, .5))
     rates = {k: r*spread(.3, 3) for k, r in rates.items()}
@@ -259,6 +259,7 @@ EPOCH = 40           # events during which a station's state lasts
 BEGIN, INTERVAL = 946684800., 7*86400. # time of the first event (2000-01-01T00:00:00Z), from one to the next, s
 NEAR, FAR = 15., 165. # distances, degrees: no near field, and no interference of the two arcs near the antipode
 STATIONS_PER_EVENT = 100
+MOST_STATIONS = 150   # at these distances from any event there are as many stations of the list
 
 class Setup(NamedTuple):
     "What all events of a data set have in common"
@@ -298,7 +299,7 @@ def prepare(
                              f'at every distance; end it before {recipe.end:g} s')
     if not 0 <= recorded <= 1: raise ValueError(f'recorded is {recorded}, not a fraction')
     if not 0 <= noise < np.inf: raise ValueError(f'noise is {noise}, not a factor from 0')
-    for name, x, high in (('seed', seed, 2**63), ('earths', earths, 127), ('per_event', per_event, 150 + world.more)):
+    for name, x, high in (('seed', seed, 2**63), ('earths', earths, 127), ('per_event', per_event, MOST_STATIONS + world.more)):
         low = int(name != 'seed')
         if not isinstance(x, (int, np.integer)) or not low <= x <= high:
             raise ValueError(f'{name} is {x!r}, not a whole number from {low} to {high}')

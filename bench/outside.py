@@ -1,6 +1,7 @@
 """Do selectors keep their word outside the world that taught them? Three lanes, side by side; nothing is taught, tuned or chosen on the last two.
 
-    python bench/outside.py --waves3d FILE --real FOLDER           # the selectors that ship
+    python bench/outside.py                                        # the first lane only, printed: two minutes
+    python bench/outside.py --waves3d FILE --real FOLDER           # all of them, and the tables of data/results: four minutes of CPU time
     python bench/outside.py --waves3d FILE --lanes simulated waves --model mine=FOLDER --model other=CARD
 
 simulated  pairs of Earths that no model has seen, and of worlds drawn anew; the truth is `usable` of the pairs
@@ -8,7 +9,8 @@ waves      waves of another code in another Earth, with noise, defects and wrong
            (data/waves3d.py). Two truths: the linear effect of the path's structure by a fit, and from the model alone. Few earthquakes, so the intervals are
            Student's; `part low` and `part high` resample the parts of the earthquakes instead, which have sources of their own but share the Earth's structure
 real       records of earthquakes, and faults planted in the raw records of one sensor at a time. A pair counts as sound if its zero-lag correlation is at
-           least .8 and its amplitude within the limit of the definition (|ln A| below .5)
+           least .8 and its amplitude within the limit of the definition (|ln A| below .5). `witnesses` event: judged with the other records of the event,
+           a second sensor of the same vault among them; none: alone
 
 A selector is a function of pairs that gives an `Answer`, or None for a recipe that it does not know: add yours to `SELECTORS`; add a simulated world to `SIMULATED`.
 Tables: outside.csv and outside_real.csv; rows of the lanes that are not asked for stay as they are.
@@ -308,7 +310,7 @@ def save(table, path, lanes=None):
     "Write a table, with the rows of other lanes that are there"
     if lanes and path.exists():
         old = pd.read_csv(path)
-        table = pd.concat([table, old[~old.lane.isin(lanes)]], ignore_index=True)
+        if len(old := old[~old.lane.isin(lanes)]): table = pd.concat([table, old], ignore_index=True)
         table = table.sort_values('lane', key=lambda x: x.map(LANES.index), kind='stable')
     with atomic_path(path) as tmp: table.round(4).to_csv(tmp, index=False)
     print(path.name, len(table), 'rows', flush=True)
@@ -325,7 +327,7 @@ def show_real(table):
     print(t.to_string(), flush=True)
 
 def run(lanes=LANES, waves=None, real=None, selectors=SELECTORS, out=TOP/'data'/'results'):
-    "Tables of some lanes"
+    "Print, and write, the tables of some lanes"
     found, begun = [], process_time()
     def spent(what): print(f'{what}: {process_time()-begun:.0f} s of CPU time', flush=True)
     if 'simulated' in lanes: found.append(judge_worlds('simulated', SIMULATED, selectors)), spent('simulated')
@@ -334,20 +336,24 @@ def run(lanes=LANES, waves=None, real=None, selectors=SELECTORS, out=TOP/'data'/
         found.append(judge_worlds('waves', {k: partial(other_waves, clean, k) for k in WORLDS}, selectors)), spent('waves')
     if found:
         table = pd.concat(found, ignore_index=True)
-        show(table), save(table, out/'outside.csv', [x for x in lanes if x != 'real'])
+        show(table)
+        if out: save(table, out/'outside.csv', [x for x in lanes if x != 'real'])
     if 'real' in lanes:
         table = judge_real(real_archives(real), selectors)
-        spent('real'), show_real(table), save(table, out/'outside_real.csv')
+        spent('real'), show_real(table)
+        if out: save(table, out/'outside_real.csv')
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--lanes', nargs='+', choices=LANES, default=LANES)
+    p.add_argument('--lanes', nargs='+', choices=LANES, help='default: those whose data are given')
     p.add_argument('--waves3d', help='.npz file with the waves of another code')
     p.add_argument('--real', type=Path, help=f'folder that holds {" and ".join(REAL)}')
     p.add_argument('--model', action='append', default=[], metavar='NAME=PATH', help='another model: its card, or a folder with one')
     p.add_argument('--out', type=Path, default=TOP/'data'/'results')
     a = p.parse_args()
-    for lane, path, name in (('waves', a.waves3d, '--waves3d'), ('real', a.real, '--real')):
-        if lane in a.lanes and path is None: p.error(f'the lane {lane!r} needs {name}')
+    given = dict(simulated=True, waves=a.waves3d, real=a.real)
+    lanes = a.lanes or [k for k in LANES if given[k]]
+    if lost := [k for k in lanes if not given[k]]: p.error(f'no data for the lane {lost[0]}')
     more = dict(x.split('=', 1) for x in a.model)
-    run(a.lanes, a.waves3d, a.real, SELECTORS | {k: partial(by_model, name=v) for k, v in more.items()}, a.out)
+    asked = a.lanes or len(lanes) > 1                  # without any argument nothing is written
+    run(lanes, a.waves3d, a.real, SELECTORS | {k: partial(by_model, name=v) for k, v in more.items()}, a.out if asked else None)

@@ -125,6 +125,14 @@ def test_judged(outside):
     whole = outside.judge([outside.Sample(pairs, dict(own=pairs.usable.values), event, event)], {'misfit': outside.by_misfit}).set_index(['selector', 'measure'])
     pd.testing.assert_series_equal(t.value.loc[['misfit']], whole.value, rtol=1e-9)
 
+def test_worlds(outside):
+    "Worlds drawn anew: as many answers as pairs, no event in two worlds, another world each"
+    a, b = outside.random_worlds(2, 60)
+    for s in (a, b):
+        assert len(s.cluster) == len(s.part) == len(s.truths['own']) == s.pairs.sizes['pair'] <= 60 and len(set(s.cluster)) == 1
+        np.testing.assert_array_equal(s.truths['own'], s.pairs.linear_error.values < .7)
+    assert not set(a.part) & set(b.part) and a.cluster[0] != b.cluster[0] and a.pairs.attrs['world'] != b.pairs.attrs['world']
+
 # faults in real records
 
 @pytest.fixture(scope='module')

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['SOLID', 'LATITUDE', 'LONGITUDE', 'FLOOR', 'DEGREES', 'WIDE_DEGREES', 'FREQUENCY', 'WIDE_FREQUENCY', 'SHELLS',
-           'VP_OF_VS', 'RHO_OF_VS', 'STRENGTH', 'CORNER', 'RESEMBLE', 'FAMILIES', 'PADDING', 'SAMPLES', 'crust_types',
-           'crust_map', 'solid_element', 'rock', 'rayleigh', 'shear_element', 'love', 'crust_dispersion', 'type_layers',
-           'love_dispersion', 'is_wide', 'frequency_nodes', 'crust_velocity', 'faster', 'shell_matrices',
-           'mode_kernels', 'toroidal_kernels', 'harmonics', 'seeded', 'random_mantle', 'Earth', 'family_of',
-           'make_earth', 'structure_maps', 'random_earth', 'plot_map', 'save_earth', 'open_earth', 'great_circle',
-           'path_average', 'Basis', 'mode_basis', 'wave_bases', 'in_window', 'branch_seismograms',
-           'component_seismograms', 'perturb', 'linear_effect', 'exact_sum', 'far_limit']
+           'VP_OF_VS', 'RHO_OF_VS', 'STRENGTH', 'CORNER', 'RESEMBLE', 'FAMILIES', 'SMOOTH', 'PADDING', 'SAMPLES',
+           'CODA', 'crust_types', 'crust_map', 'solid_element', 'rock', 'rayleigh', 'shear_element', 'love',
+           'crust_dispersion', 'type_layers', 'love_dispersion', 'is_wide', 'frequency_nodes', 'crust_velocity',
+           'faster', 'shell_matrices', 'mode_kernels', 'toroidal_kernels', 'harmonics', 'seeded', 'random_mantle',
+           'Earth', 'family_of', 'make_earth', 'structure_maps', 'random_earth', 'plot_map', 'save_earth', 'open_earth',
+           'great_circle', 'path_average', 'SmoothMaps', 'smooth_maps', 'path_focusing', 'path_angle', 'Basis',
+           'mode_basis', 'wave_bases', 'in_window', 'branch_seismograms', 'component_seismograms', 'perturb',
+           'linear_effect', 'scattered', 'exact_sum', 'far_limit']
 
 # %% ../../nbs/earth/02_structure.ipynb #f580cfc8
 from functools import lru_cache
@@ -21,6 +22,7 @@ from dataclasses import replace
 import numpy as np, pandas as pd, xarray as xr
 from scipy.interpolate import CubicSpline, RegularGridInterpolator
 from scipy.linalg import eigh
+from scipy.sparse import csr_array
 from scipy.special import gammaln, lpmv
 from threadpoolctl import threadpool_limits
 
@@ -494,13 +496,18 @@ def great_circle(
     points:int=48,   # midpoints of equal pieces
 )->tuple:            # latitude (geocentric) and longitude, degrees, (n, points)
     "Points along the minor arcs"
-    unit = lambda lat, lon: np.stack([np.cos(lat)*np.cos(lon), np.cos(lat)*np.sin(lon), np.sin(lat)], -1)
-    a, b = (unit(np.radians(geocentric_latitude(lat)), np.radians(np.asarray(lon, float)))[:,None] for lat,lon in
-            ((event_latitude, event_longitude), (station_latitude, station_longitude)))
+    ends = _ends(event_latitude, event_longitude, station_latitude, station_longitude)
+    a, b = (e[:,None] for e in ends)
     x = ((np.arange(points)+.5)/points)[:,None]
     d = np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), (a*b).sum(-1))[...,None]
     q = (np.sin((1-x)*d)*a + np.sin(x*d)*b)/np.maximum(np.sin(d), 1e-12)
     return np.degrees(np.arcsin(np.clip(q[...,2], -1, 1))), np.degrees(np.arctan2(q[...,1], q[...,0]))
+
+def _ends(event_latitude, event_longitude, station_latitude, station_longitude):
+    "Unit vectors of event and station, (n, 3) each"
+    unit = lambda lat, lon: np.stack([np.cos(lat)*np.cos(lon), np.cos(lat)*np.sin(lon), np.sin(lat)], -1)
+    return [unit(np.radians(geocentric_latitude(lat)), np.radians(np.asarray(lon, float))) for lat,lon in
+            ((event_latitude, event_longitude), (station_latitude, station_longitude))]
 
 # %% ../../nbs/earth/02_structure.ipynb #4968144e
 def path_average(
@@ -510,14 +517,113 @@ def path_average(
 )->np.ndarray:   # (n, k)
     "Means of maps along minor arcs, bilinear between the cells' midpoints"
     lat, lon = great_circle(*path, points=points)
-    y, x = np.clip((89-lat)/2, 0, 89), (lon+179)/2 % 180
-    i, j = np.minimum(y.astype(int), 88), x.astype(int)
     flat = np.ascontiguousarray(np.asarray(maps).reshape(len(maps), -1).T)
     total = 0
-    for di, dj in ((0,0), (0,1), (1,0), (1,1)):
-        weight = np.abs(1-di-(y-i))*np.abs(1-dj-(x-j))
-        total = total + np.einsum('npk,np->nk', flat[(i+di)*180 + (j+dj)%180], weight)
+    for cell, weight in _corners(lat, lon): total = total + np.einsum('npk,np->nk', flat[cell], weight)
     return total/points
+
+def _corners(lat, lon):
+    "The four cells around each point and their weights, bilinear"
+    y, x = np.clip((89-lat)/2, 0, 89), (lon+179)/2 % 180
+    i, j = np.minimum(y.astype(int), 88), x.astype(int)
+    for di, dj in ((0,0), (0,1), (1,0), (1,1)):
+        yield (i+di)*180 + (j+dj)%180, np.abs(1-di-(y-i))*np.abs(1-dj-(x-j))
+
+# %% ../../nbs/earth/02_structure.ipynb #8660b06b
+SMOOTH = 20 # degree at which maps end before rays are traced in them
+
+class SmoothMaps(NamedTuple):
+    "Maps without the details that rays cannot treat, and their derivatives on the unit sphere"
+    value:np.ndarray # (k, 90, 180) float32
+    slope:np.ndarray # (3, k, 90, 180) Cartesian components of the gradient
+    curve:np.ndarray # (6, k, 90, 180) Hessian in the tangent plane: xx, yy, zz, xy, xz, yz
+
+_AXES = ((0,0), (1,1), (2,2), (0,1), (0,2), (1,2))
+
+@lru_cache(2)
+def _harmonic_tables(lmax):
+    "Legendre factors (90, k), their derivatives to latitude, and trigonometric factors (180, m) of order -lmax .. lmax"
+    l, p, trig = harmonics(lmax, LATITUDE, LONGITUDE)
+    m = np.arange(len(l)) - l*(l+1)
+    step = 1e-3
+    up, down = (harmonics(lmax, LATITUDE+x, LONGITUDE)[1] for x in (step, -step))
+    slope = (up-down)/np.radians(2*step)
+    y = np.radians(LATITUDE)[:,None]
+    return l, m, (p, slope, np.tan(y)*slope - (l*(l+1) - (m/np.cos(y))**2)*p), trig[:,-2*lmax-1:]
+
+# %% ../../nbs/earth/02_structure.ipynb #2030aa67
+def smooth_maps(
+    maps,             # (k, 90, 180) on the cells
+    lmax:int=SMOOTH,  # highest degree; weights fall from degree lmax/2 on
+)->SmoothMaps:        # to be made once for an Earth
+    "Smooth maps by spherical harmonics, with gradient and Hessian"
+    if not 0 < lmax < len(LATITUDE)//2: raise ValueError(f'lmax is {lmax}: between 1 and {len(LATITUDE)//2-1}')
+    l, m, (p, dp, d2p), trig = _harmonic_tables(lmax)
+    lat, lon = np.radians(LATITUDE)[:,None], np.radians(LONGITUDE)
+    s, c, one = np.sin(lat), np.cos(lat), np.ones((90, 180))
+    taper = np.cos(np.pi/2*np.clip(2*l/lmax-1, 0, 1))**2
+    coefficient = np.einsum('kaj,aj->kj', (maps@trig)[...,m+lmax], p*_fejer()[:,None])/360*taper
+    order = np.eye(2*lmax+1)[m+lmax]
+    around = trig, -trig[:,::-1]*np.arange(-lmax, lmax+1), -trig*np.arange(-lmax, lmax+1)**2 # derivatives to longitude
+    def field(legendre, k=0): return (coefficient[:,None]*legendre)@order@around[k].T
+    north, east = field(dp), field(p, 1)/c
+    nn, ne, ee = field(d2p), field(dp, 1)/c + s/c*east, field(p, 2)/c**2 - s/c*north
+    y = np.stack([-s*np.cos(lon), -s*np.sin(lon), c*one])                           # unit vectors north and east
+    x = np.stack([-np.sin(lon)*one, np.cos(lon)*one, 0*one])
+    slope = [north*b + east*a for a, b in zip(x, y)]
+    curve = [nn*y[i]*y[j] + ne*(y[i]*x[j] + x[i]*y[j]) + ee*x[i]*x[j] for i, j in _AXES]
+    return SmoothMaps(*(np.asarray(v, np.float32) for v in (field(p), slope, curve)))
+
+def _fejer():
+    "Weights of the rows of cells, sum 2, by Fejer's rule: exact for products of two harmonics of degree 44"
+    j, x = np.arange(1, 46), np.radians(90-LATITUDE)[:,None]
+    return 2/90*(1 - 2*(np.cos(2*j*x)/(4*j**2-1)).sum(1))
+
+# %% ../../nbs/earth/02_structure.ipynb #e89edabb
+def path_focusing(
+    maps,            # (k, 90, 180) dp/p on the cells, smoothed here to degree `lmax`; or `SmoothMaps`, as they are
+    *path,           # as in `great_circle`
+    lmax:int=SMOOTH,
+    points:int=48,
+)->np.ndarray:       # (n, k) ln amplitude against a uniform Earth; positive where structure focuses
+    "Amplitude of a surface wave by the curvature of the map across its path: geometrical ray theory of first order"
+    m, (d, x, normal, where) = _smoothed(maps, lmax), _along(path, points)
+    k, d, piece = len(m.value), d[:,None], d[:,None]/points/np.sin(d[:,None])/2
+    curve = _integrate(m.curve, *where, piece*np.sin(d-x)*np.sin(x))
+    twice = np.stack([(1+(i!=j))*normal[:,i]*normal[:,j] for i, j in _AXES], 1)
+    value = _integrate(m.value, *where, piece*np.cos(d-2*x))
+    ends = np.stack([geocentric_latitude(path[0]), geocentric_latitude(path[2])], 1), np.stack([path[1], path[3]], 1)
+    ends = _integrate(m.value, *ends, np.full((len(d), 2), .25))
+    return value - ends - np.einsum('nck,nc->nk', curve.reshape(-1, len(_AXES), k), twice)
+
+def _smoothed(maps, lmax): return maps if isinstance(maps, SmoothMaps) else smooth_maps(np.asarray(maps), lmax)
+
+def _along(path, points):
+    "Distance (n,), and longitude (n, points), normal (n, 3) and places of the frame whose equator is the path; rad"
+    a, b = _ends(*path)
+    normal = np.cross(a, b)
+    s = np.linalg.norm(normal, axis=-1)
+    d = np.arctan2(s, (a*b).sum(-1))
+    return d, d[:,None]*(np.arange(points)+.5)/points, normal/s[:,None], great_circle(*path, points=points)
+
+def _integrate(maps, lat, lon, weight):
+    "Weighted sums over the points of each path, (n, maps)"
+    cells, w = (np.concatenate(v, 1) for v in zip(*_corners(lat, lon)))
+    w = np.tile(weight, 4)*w
+    matrix = csr_array((w.ravel(), cells.ravel(), np.arange(len(lat)+1)*w.shape[1]), shape=(len(lat), 90*180))
+    return matrix@maps.reshape(-1, 90*180).T
+
+# %% ../../nbs/earth/02_structure.ipynb #fb3579d0
+def path_angle(
+    maps,            # as in `path_focusing`
+    *path,           # as in `great_circle`
+    lmax:int=SMOOTH,
+    points:int=48,
+)->np.ndarray:       # (n, k) degrees
+    "Angle of the direction of propagation at the station from the great circle's, positive clockwise seen from above"
+    m, (d, x, normal, where) = _smoothed(maps, lmax), _along(path, points)
+    slope = _integrate(m.slope, *where, d[:,None]/points*np.sin(x)/np.sin(d[:,None]))
+    return -np.degrees(np.einsum('nik,ni->nk', slope.reshape(-1, 3, len(m.value)), normal))   # theta is against it
 
 # %% ../../nbs/earth/02_structure.ipynb #f4663f9b
 class Basis(NamedTuple):
@@ -653,6 +759,7 @@ def perturb(
     slowness,      # (n, frequency) mean dp/p on each path
     shift,         # (n, families) mean dln(omega) on each path; a branch beyond them is not changed by structure
     late:float=0., # delay of the whole seismogram, s, as by an error of the origin time
+    amplitude=None, # (n, frequency) ln of the fundamental branch's amplitude, as of `path_focusing`; None: unchanged
 )->np.ndarray:     # (n, nt) m
     "Seismograms of paths through structure"
     dt, nt = basis.time[1]-basis.time[0], len(basis.time)
@@ -660,6 +767,7 @@ def perturb(
     k = _in_band(basis)
     phase = _phase(basis, distance_deg, slowness) + 2*np.pi*basis.spectrum_hz*late
     spectrum[:,k] *= np.exp(-1j*phase[:,k]).astype(np.complex64)
+    if amplitude is not None: spectrum[:,k] *= np.exp(amplitude@basis.node[:,k]).astype(np.float32)
     u = np.fft.irfft(spectrum, 2*nt)[:,:nt].astype(np.float32)
     for part, e in zip(branches[1:], shift.T): u += _stretch(part, e, late/dt, basis.time[0]/dt)
     for part in branches[1+shift.shape[1]:]: u += _stretch(part, np.zeros(len(part)), late/dt)
@@ -710,6 +818,33 @@ def _slope(u, dt):
     n = u.shape[-1]
     out[...,3:-3] = sum(c*(u[...,3+k:n-3+k] - u[...,3-k:n-3-k]) for k, c in ((1, 3/4), (2, -3/20), (3, 1/60)))/dt
     return out
+
+# %% ../../nbs/earth/02_structure.ipynb #0240a3b8
+CODA = 60. # s, decay time of the amplitude of scattered waves
+
+def scattered(
+    basis:Basis,
+    branches,      # (branches, n, nt) of `branch_seismograms`; only the first is used
+    distance_deg,  # (n,) degrees
+    size,          # (n,) norm over that of the fundamental branch from its first arrival on
+    rng,           # numpy Generator
+)->np.ndarray:     # (n, nt) float32, m; zero where the branch has not arrived at the end of the record
+    "Random coda of the fundamental branch"
+    direct, dt = _from_arrival(basis, branches[0], distance_deg), basis.time[1]-basis.time[0]
+    n, nt = direct.shape
+    late = np.arange(0, 4*CODA, dt)
+    kernel = rng.standard_normal((n, len(late)))*np.exp(-late/CODA)
+    spectrum = np.fft.rfft(direct, 2*nt)*np.fft.rfft(kernel, 2*nt)*1j*basis.spectrum_hz # a derivative
+    u = np.fft.irfft(spectrum, 2*nt)[:,:nt]
+    norm = lambda x: np.sqrt(np.square(x, dtype=float).sum(-1))
+    factor = np.divide(size*norm(direct), norm(u), out=np.zeros(n), where=norm(u) > 0)
+    return (factor[:,None]*u).astype(np.float32)
+
+def _from_arrival(basis, u, distance_deg):
+    "The branch from one longest period before its first arrival on, with a smooth beginning as long"
+    m, rise = basis.modes, 1/basis.band[1]
+    first = np.radians(distance_deg)*RADIUS/1e3/m.group[(m.n==0) & (m.l > 7)].max()
+    return u*np.sin(np.pi/2*np.clip((basis.time - first[:,None])/rise + 1, 0, 1))**2
 
 # %% ../../nbs/earth/02_structure.ipynb #e769a16d
 def exact_sum(

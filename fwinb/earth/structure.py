@@ -21,6 +21,7 @@ from dataclasses import replace
 
 import numpy as np, pandas as pd, xarray as xr
 from scipy.interpolate import CubicSpline, RegularGridInterpolator
+from scipy.fft import next_fast_len
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
 from scipy.special import gammaln, lpmv
@@ -529,7 +530,7 @@ def _corners(lat, lon):
     for di, dj in ((0,0), (0,1), (1,0), (1,1)):
         yield (i+di)*180 + (j+dj)%180, np.abs(1-di-(y-i))*np.abs(1-dj-(x-j))
 
-# %% ../../nbs/earth/02_structure.ipynb #8660b06b
+# %% ../../nbs/earth/02_structure.ipynb #ad0b3c0b
 SMOOTH = 20 # degree at which maps end before rays are traced in them
 
 class SmoothMaps(NamedTuple):
@@ -551,7 +552,7 @@ def _harmonic_tables(lmax):
     y = np.radians(LATITUDE)[:,None]
     return l, m, (p, slope, np.tan(y)*slope - (l*(l+1) - (m/np.cos(y))**2)*p), trig[:,-2*lmax-1:]
 
-# %% ../../nbs/earth/02_structure.ipynb #2030aa67
+# %% ../../nbs/earth/02_structure.ipynb #90b13ce7
 def smooth_maps(
     maps,             # (k, 90, 180) on the cells
     lmax:int=SMOOTH,  # highest degree; weights fall from degree lmax/2 on
@@ -579,7 +580,7 @@ def _fejer():
     j, x = np.arange(1, 46), np.radians(90-LATITUDE)[:,None]
     return 2/90*(1 - 2*(np.cos(2*j*x)/(4*j**2-1)).sum(1))
 
-# %% ../../nbs/earth/02_structure.ipynb #e89edabb
+# %% ../../nbs/earth/02_structure.ipynb #4c80ed9b
 def path_focusing(
     maps,            # (k, 90, 180) dp/p on the cells, smoothed here to degree `lmax`; or `SmoothMaps`, as they are
     *path,           # as in `great_circle`
@@ -613,7 +614,7 @@ def _integrate(maps, lat, lon, weight):
     matrix = csr_array((w.ravel(), cells.ravel(), np.arange(len(lat)+1)*w.shape[1]), shape=(len(lat), 90*180))
     return matrix@maps.reshape(-1, 90*180).T
 
-# %% ../../nbs/earth/02_structure.ipynb #fb3579d0
+# %% ../../nbs/earth/02_structure.ipynb #4f8878f9
 def path_angle(
     maps,            # as in `path_focusing`
     *path,           # as in `great_circle`
@@ -819,32 +820,33 @@ def _slope(u, dt):
     out[...,3:-3] = sum(c*(u[...,3+k:n-3+k] - u[...,3-k:n-3-k]) for k, c in ((1, 3/4), (2, -3/20), (3, 1/60)))/dt
     return out
 
-# %% ../../nbs/earth/02_structure.ipynb #0240a3b8
-CODA = 60. # s, decay time of the amplitude of scattered waves
+# %% ../../nbs/earth/02_structure.ipynb #ee6b91ac
+CODA = 60. # s; the amplitude of scattered waves grows for as long, and fades in some 300 s
 
 def scattered(
     basis:Basis,
     branches,      # (branches, n, nt) of `branch_seismograms`; only the first is used
     distance_deg,  # (n,) degrees
-    size,          # (n,) norm over that of the fundamental branch from its first arrival on
+    size,          # (n,) norm over that of the fundamental branch; what is later than the record counts
     rng,           # numpy Generator
 )->np.ndarray:     # (n, nt) float32, m; zero where the branch has not arrived at the end of the record
     "Random coda of the fundamental branch"
     direct, dt = _from_arrival(basis, branches[0], distance_deg), basis.time[1]-basis.time[0]
     n, nt = direct.shape
-    late = np.arange(0, 4*CODA, dt)
-    kernel = rng.standard_normal((n, len(late)))*np.exp(-late/CODA)
-    spectrum = np.fft.rfft(direct, 2*nt)*np.fft.rfft(kernel, 2*nt)*1j*basis.spectrum_hz # a derivative
-    u = np.fft.irfft(spectrum, 2*nt)[:,:nt]
+    late = np.arange(0, 6*CODA, dt)
+    kernel = rng.standard_normal((n, len(late)), np.float32)*(late*np.exp(-late/CODA)).astype(np.float32)
+    long = next_fast_len(nt+len(late), real=True)
+    u = np.fft.irfft(np.fft.rfft(_slope(direct, dt), long)*np.fft.rfft(kernel, long), long)
     norm = lambda x: np.sqrt(np.square(x, dtype=float).sum(-1))
     factor = np.divide(size*norm(direct), norm(u), out=np.zeros(n), where=norm(u) > 0)
-    return (factor[:,None]*u).astype(np.float32)
+    return (factor[:,None]*u[:,:nt]).astype(np.float32)
 
 def _from_arrival(basis, u, distance_deg):
     "The branch from one longest period before its first arrival on, with a smooth beginning as long"
     m, rise = basis.modes, 1/basis.band[1]
     first = np.radians(distance_deg)*RADIUS/1e3/m.group[(m.n==0) & (m.l > 7)].max()
-    return u*np.sin(np.pi/2*np.clip((basis.time - first[:,None])/rise + 1, 0, 1))**2
+    gate = np.sin(np.pi/2*np.clip((basis.time - first[:,None])/rise + 1, 0, 1))**2
+    return u*gate.astype(np.float32)
 
 # %% ../../nbs/earth/02_structure.ipynb #e769a16d
 def exact_sum(

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['POOR', 'POOR_FACTOR', 'GAIN_ERROR', 'MOST_GAIN', 'EPOCH', 'BEGIN', 'INTERVAL', 'NEAR', 'FAR', 'STATIONS_PER_EVENT',
-           'MOST_STATIONS', 'ALL_THREE', 'WHOLE', 'USABLE', 'KINDS', 'ARBITER_MHZ', 'Source', 'moment_of',
-           'double_couple', 'walk', 'draw_magnitude', 'draw_source', 'SourceError', 'misplace', 'rotate', 'norm',
-           'waveform_error', 'error_of_norms', 'linear_error', 'phase_error', 'information', 'World', 'random_world',
-           'Setup', 'prepare', 'simulate_event', 'path_structure', 'simulate_pairs', 'find_kind', 'plot_truth',
-           'structure_kernels', 'Normal', 'normal_equations', 'gauss_newton', 'plot_places']
+           'MOST_STATIONS', 'MOST_FOCUSING', 'MOST_CODA', 'ALL_THREE', 'WHOLE', 'USABLE', 'KINDS', 'ARBITER_MHZ',
+           'Source', 'moment_of', 'double_couple', 'walk', 'draw_magnitude', 'draw_source', 'SourceError', 'misplace',
+           'rotate', 'norm', 'waveform_error', 'error_of_norms', 'linear_error', 'phase_error', 'information', 'World',
+           'random_world', 'Setup', 'prepare', 'simulate_event', 'path_structure', 'simulate_pairs', 'simulate_world',
+           'find_kind', 'plot_truth', 'structure_kernels', 'Normal', 'normal_equations', 'gauss_newton', 'plot_places']
 
 # %% ../../nbs/earth/04_simulate.ipynb #bee707f9
 from typing import NamedTuple
@@ -22,8 +22,8 @@ from .noise import (
     horizontal_excess, log_uniform, model_noise, recorded_noise, station_level, turn)
 from .structure import (
     LATITUDE, LONGITUDE, STRENGTH, Basis, Earth, component_seismograms, far_limit,
-    great_circle, harmonics, in_window, linear_effect, make_earth, open_earth, path_average, perturb, random_earth,
-    random_mantle, seeded, structure_maps, wave_bases)
+    great_circle, harmonics, in_window, linear_effect, make_earth, open_earth, path_angle, path_average, path_focusing,
+    perturb, random_earth, random_mantle, scattered, seeded, smooth_maps, structure_maps, wave_bases)
 from ..pairs.plot import draw_coast
 from ..pairs.recipes import check_recipe, load_recipe
 from ..pairs.schema import STUDY, Recipe, build_pairs, path_geometry, recipe_of
@@ -212,6 +212,8 @@ class World(NamedTuple):
     more:int=0                 # stations at random places beside those of the list
     clock:tuple=CLOCK          # sizes of clock errors, s
     gain:tuple=GAIN            # sizes of gain errors
+    focusing:float=0.          # factor on the ln A of focusing and on the angle of arrival; 1: ray theory
+    scattered:float=0.         # share of the structural signal's energy that no path average explains, below 90 degrees
 
     @property
     def error(self): return SourceError(*(self.source*x for x in SourceError()))._replace(duration=self.duration)
@@ -227,7 +229,8 @@ def random_world(
     world = World(
         source=0. if rng.random() < .1 else spread(.3, 1.5), poor=rng.random()**2, duration=rng.uniform(0, .4),
         magnitudes=(low, min(8.5, low + rng.uniform(.5, 2.5))), strength=spread(.6, 1.8), crust=rng.random() < .9,
-        more=int(rng.integers(0, 800)) if rng.random() < .2 else 0, clock=(spread(3, 10), 126.), gain=(1.5, 10.))
+        more=int(rng.integers(0, 800)) if rng.random() < .2 else 0, clock=(spread(3, 10), 126.), gain=(1.5, 10.),
+        focusing=rng.uniform(0, 1.3), scattered=rng.uniform(0, .5))
     stations = int(spread(5, MOST_STATIONS + .7*world.more))
     events = min(int(spread(1, 100)), max(1, pairs//stations))
     rates = defect_rates(rng.uniform(0, .5))
@@ -276,6 +279,7 @@ class Setup(NamedTuple):
     recorded:float       # fraction of records with recorded noise
     per_event:int
     world:World=World()
+    smooth:tuple=()      # of each Earth: 'Z' and 'T' -> `SmoothMaps`; empty: no focusing
 
 # %% ../../nbs/earth/04_simulate.ipynb #701915f6
 def prepare(
@@ -312,8 +316,10 @@ def prepare(
     elif earth == 'random': all_earths = [_random_earth(seed, i, whole, world) for i in range(earths)]
     else: all_earths = [open_earth(earth, whole)]
     level = station_level(seeded(seed, 1), len(stations))
+    waves = dict.fromkeys('T' if c == 'T' else 'Z' for c in whole.components)
+    smooth = [{c: smooth_maps(structure_maps(e, c)[0]) for c in waves} for e in all_earths] if world.focusing else ()
     return Setup(seed, recipe, wave_bases(whole), all_earths, stations, level, _zones(), rates, turned,
-                 float(noise), float(recorded), per_event, world)
+                 float(noise), float(recorded), per_event, world, tuple(smooth))
 
 # %% ../../nbs/earth/04_simulate.ipynb #64d99955
 def _recorded(recipe):
@@ -342,7 +348,7 @@ def simulate_event(
     place, earth = setup.stations.iloc[which], setup.earths[i % len(setup.earths)]
     paths = _paths(setup, earth, source, place)
     parts = component_seismograms(setup.bases, source.depth_km, source.tensor, d, az, source.half_duration)
-    clean = _observe(setup, source, true, place, paths)
+    clean = _observe(setup, i, source, true, place, paths)
     hum, before = _hum(setup, which, i)
     obs, before, defect = _record(setup, which, i, source, place, clean, hum, before)
     rows = {}
@@ -415,14 +421,18 @@ def _choose_stations(setup, source, i):
     which = np.sort(seeded(setup.seed, 4, i).permutation(near)[:number])
     return which, d[which], az[which]
 
-def _observe(setup, source, true, place, paths):
+def _observe(setup, i, source, true, place, paths):
     "Component -> seismograms of the true source through structure, without noise, by the catalogue's directions"
     where = place.latitude.values, place.longitude.values
     d, az = path_geometry(true.latitude, true.longitude, *where)
     parts = component_seismograms(setup.bases, true.depth_km, true.tensor, d, az, true.half_duration)
-    out = {c: perturb(setup.bases[c], u, d, *paths[c], true.delay) for c, u in parts.items()}
+    louder, angle = _bends(setup, i, source, place)
+    out = {c: perturb(setup.bases[c], u, d, *paths[c], true.delay, louder.get(c)) for c, u in parts.items()}
+    if setup.world.scattered:
+        rng = seeded(setup.seed, 16, i)
+        for c, u in parts.items(): out[c] += _coda(setup, c, u, d, (*paths[c], true.delay, louder.get(c)), rng)
     if 'R' not in out: return out
-    away = _away(source, place) - _away(true, place)             # the radial direction of one from that of the other
+    away = _away(source, place) - _away(true, place) - angle     # the radial direction of one from that of the other
     c, s = (f(np.radians(away))[:,None].astype(np.float32) for f in (np.cos, np.sin))
     return out | dict(R=c*out['R'] + s*out['T'], T=c*out['T'] - s*out['R'])
 
@@ -434,6 +444,29 @@ def _snr(obs, before, dt):
     "rms acceleration of the record over that before the event"
     rms = lambda x: norm(np.diff(x, 2, axis=-1)/dt**2)/np.sqrt(x.shape[-1])
     return np.divide(rms(obs), rms(before), out=np.full(len(obs), np.inf), where=rms(before) > 0)
+
+# %% ../../nbs/earth/04_simulate.ipynb #31a5e026
+MOST_FOCUSING = .7   # of ln A: beyond it rays of first order are no longer true
+MOST_CODA = .6       # of the norm of the fundamental branch
+
+def _bends(setup, i, source, place):
+    "Component -> ln amplitude (n, frequency) by focusing; and the angle (n,) by which Rayleigh waves arrive off, degrees"
+    if not setup.smooth: return {}, 0.
+    here, k = (np.full(len(place), x) for x in (source.latitude, source.longitude)), setup.world.focusing
+    path, maps = (*here, place.latitude.values, place.longitude.values), setup.smooth[i % len(setup.earths)]
+    louder = {c: np.clip(k*path_focusing(m, *path), -MOST_FOCUSING, MOST_FOCUSING) for c, m in maps.items()}
+    return {c: louder['T' if c == 'T' else 'Z'] for c in setup.bases}, k*path_angle(maps['Z'], *path).mean(-1)
+
+def _coda(setup, component, parts, distance, change, rng):
+    "What structure scatters, m: a share of its whole effect on the fundamental branch, less beyond 90 degrees"
+    basis, first = setup.bases[component], parts[:1]
+    slowness, shift, late, louder = change
+    direct = perturb(basis, first, distance, slowness, shift[:,:0], late, louder)
+    share = setup.world.scattered*np.minimum(1, 90/distance)
+    effect = np.divide(norm(direct-first[0]), norm(direct), out=np.zeros(len(direct)), where=norm(direct) > 0)
+    size = np.minimum(np.sqrt(share/(1-share))*effect, MOST_CODA)
+    return scattered(basis, direct[None], distance, size, rng)
+
 
 # %% ../../nbs/earth/04_simulate.ipynb #c7adaf94
 def _hum(setup, which, i):
@@ -608,6 +641,18 @@ def _write_blocks(path, blocks):
                 ds.to_zarr(tmp, append_dim='pair', consolidated=False)
             else: ds.to_zarr(tmp, zarr_format=3, consolidated=False, encoding=pair_encoding(ds, CHUNK))
         seal_store(tmp)
+
+# %% ../../nbs/earth/04_simulate.ipynb #8519b53d
+def simulate_world(
+    seed:int,        # of the world and of everything in it
+    pairs:int=1500,  # at most
+    recipe=STUDY,    # as for `simulate_pairs`
+)->xr.Dataset:       # pairs of one Earth, with `linear`
+    "Pairs of a world that is drawn anew"
+    recipe = load_recipe(recipe)
+    choices = random_world(seeded(seed, 17), pairs//len(recipe.components))
+    n = choices.pop('n')*len(recipe.components)
+    return simulate_pairs(n, seed, **choices, recipe=recipe, linear=True, progress=False)
 
 # %% ../../nbs/earth/04_simulate.ipynb #d4d4c5a2
 KINDS = dict(

@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['DELAY', 'AMPLITUDE', 'SERIES', 'LMAX', 'GOOD_CORRELATION', 'TERMS', 'Prior', 'Series', 'wave_of', 'series_of',
-           'event_columns', 'path_means', 'map_prior', 'Terms', 'joint_terms', 'with_times', 'event_order',
-           'running_median', 'event_station_terms', 'term_names', 'network_term_table']
+           'event_columns', 'distinct_paths', 'path_means', 'map_prior', 'Terms', 'joint_terms', 'with_times',
+           'event_order', 'running_median', 'event_station_terms', 'term_names', 'network_term_table']
 
 # %% ../../nbs/features/02_network_terms.ipynb #d768e830
 from typing import NamedTuple
 
 import numpy as np, pandas as pd
-from numpy.lib.stride_tricks import sliding_window_view
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import LinearOperator, cg
 
 from ..earth.structure import LATITUDE, LONGITUDE, harmonics, path_average
 from .pair import band_columns, band_delays, combination_norm, product_names
@@ -76,20 +77,30 @@ def event_columns(
     return np.stack([np.ones_like(x), np.cos(x), np.sin(x), np.cos(2*x), np.sin(2*x), far], -1)
 
 # %% ../../nbs/features/02_network_terms.ipynb #e29fa54f
-def path_means(
+def distinct_paths(
     table:pd.DataFrame, # with latitude and longitude of event and station, degrees
     lmax:int=LMAX,      # highest degree
     points:int=16,      # along each path
-)->tuple:               # degree of each harmonic, (k,), and means, (n, k)
-    "Means of spherical harmonics (mean square 1) along minor arcs"
+)->tuple:               # degree of each harmonic, (k,), means, (paths, k), and the path of each row of the table, (n,)
+    "Means of spherical harmonics (mean square 1) along the minor arcs of a table, each arc once"
     l, p, trig = harmonics(lmax, LATITUDE, LONGITUDE)
     maps = np.einsum('ak,ok->kao', p, trig)
-    names = 'event_latitude', 'event_longitude', 'station_latitude', 'station_longitude'
-    ends = [table[k].values for k in names]
-    out = np.empty((len(table), len(l)))
+    ends = table[['event_latitude', 'event_longitude', 'station_latitude', 'station_longitude']]
+    path = ends.groupby(list(ends), sort=False, dropna=False).ngroup().values
+    once = ends.values[np.unique(path, return_index=True)[1]].T
+    out = np.empty((once.shape[1], len(l)))
     for i in range(0, len(out), 4096):
-        out[i:i+4096] = path_average(maps, *(w[i:i+4096] for w in ends), points=points)
-    return l, out
+        out[i:i+4096] = path_average(maps, *once[:,i:i+4096], points=points)
+    return l, out, path
+
+def path_means(
+    table:pd.DataFrame, # as for `distinct_paths`
+    lmax:int=LMAX,      # highest degree
+    points:int=16,      # along each path
+)->tuple:               # degree of each harmonic, (k,), and means, (n, k)
+    "Means of spherical harmonics (mean square 1) along the minor arc of every row"
+    l, means, path = distinct_paths(table, lmax, points)
+    return l, means[path]
 
 def map_prior(
     l,              # (k,) degrees
@@ -106,23 +117,68 @@ class Terms(NamedTuple):
     station:np.ndarray
     structure:np.ndarray
     coefficients:np.ndarray # (n, 6) of the event's columns
+    errors:np.ndarray       # (n, 6) standard deviations of the coefficients
     scatter:float           # of the residuals
 
-def _common(rows, w, y, A, Z, site, s):
-    "Map and station parts, (n,), from the normal equations with the events eliminated"
-    k, n = A.shape[1], A.shape[1] + (site.max()+1 if len(site) else 0)
-    N, b = np.eye(n), np.zeros(n)
-    for r in rows:
-        ZW, j = Z[r]*w[r][:,None], k+site[r]
-        P = np.diag(w[r]) - ZW@np.linalg.solve(Z[r].T@ZW + np.eye(Z.shape[1]), ZW.T)
-        PA, Py = P@A[r], P@y[r]
-        N[:k,:k] += A[r].T@PA
-        N[np.ix_(j, range(k))] += s*PA
-        N[np.ix_(range(k), j)] += s*PA.T
-        N[np.ix_(j, j)] += s**2*P
-        b[:k] += A[r].T@Py; b[j] += s*Py
-    m = np.linalg.solve(N, b)
-    return A@m[:k], s*m[k:][site]
+class _Normal(NamedTuple):
+    "Blocks of the normal equations, and their right side; k: map, E: events, S: stations"
+    K:np.ndarray        # (k, k) inverse of the Schur complement of the map
+    EE:np.ndarray       # (E, 6, 6) inverse of each event's block
+    EA:np.ndarray       # (E, 6, k)
+    ES:list             # six sparse (E, S), one per column of an event
+    AS:np.ndarray       # (k, S)
+    SS:np.ndarray       # (S,) diagonal
+    map:np.ndarray      # (k,) right side
+    event:np.ndarray    # (E, 6)
+    station:np.ndarray  # (S,)
+
+    def inner(self, a, e):
+        "Map and events for a right side, without stations"
+        half = np.einsum('eij,ej->ei', self.EE, e)
+        m = self.K@(a - np.tensordot(half, self.EA, 2))
+        return m, half - np.einsum('eij,ej->ei', self.EE, self.EA@m)
+
+    def of_stations(self, s): return self.AS@s, np.stack([x@s for x in self.ES], 1)
+    def to_stations(self, m, e): return self.AS.T@m + sum(x.T@e[:,i] for i, x in enumerate(self.ES))
+
+# %% ../../nbs/features/02_network_terms.ipynb #4cb734b7
+def _normal(edge, w, y, rows, paths, Z, site, stations, s, block=32768):
+    "Normal equations of records in the order of their events: event i has the records edge[i]:edge[i+1]"
+    events, k = len(edge)-1, paths.shape[1]
+    EE, EA, AA = np.empty((events, 6, 6)), np.empty((events, 6, k)), np.eye(k)
+    AS, b, ZW = np.zeros((stations, k)), np.zeros(k), Z*w[:,None]
+    first = 0
+    while first < events:                                        # some events at a time, for the memory
+        last = max(int(np.searchsorted(edge, edge[first]+block, side='right'))-1, first+1)
+        here = slice(edge[first], edge[last])
+        A = paths[rows[here]]
+        half = A*np.sqrt(w[here])[:,None]
+        AA += half.T@half
+        b += A.T@(w[here]*y[here])
+        AS += csr_array((w[here]*s, (site[here], np.arange(len(A)))), shape=(stations, len(A)))@A
+        for i in range(first, last):
+            r = slice(edge[i], edge[i+1])
+            EE[i] = np.eye(6) + ZW[r].T@Z[r]
+            EA[i] = ZW[r].T@A[edge[i]-edge[first]:edge[i+1]-edge[first]]
+        first = last
+    EE = np.linalg.inv(EE)
+    K = np.linalg.inv(AA - np.einsum('eik,eij,ejl->kl', EA, EE, EA, optimize=True))
+    ES = [csr_array((ZW[:,i]*s, site, edge), shape=(events, stations)) for i in range(6)]
+    def per(x, by, n): return np.bincount(by, x, n)
+    own = np.repeat(np.arange(events), np.diff(edge))
+    event = np.stack([per(z*y, own, events) for z in ZW.T], 1)
+    return _Normal(K, EE, EA, ES, AS.T, 1 + s**2*per(w, site, stations), b, event, s*per(w*y, site, stations))
+
+# %% ../../nbs/features/02_network_terms.ipynb #92715f8a
+def _solve(q, start):
+    "Map, events and stations of `_Normal` equations"
+    n = len(q.SS)
+    def product(s): return q.SS*s - q.to_stations(*q.inner(*q.of_stations(s)))
+    matrix, scale = (LinearOperator((n, n), f, dtype=float) for f in (product, lambda x: x/q.SS))
+    s, failed = cg(matrix, q.station - q.to_stations(*q.inner(q.map, q.event)), start, rtol=1e-11, M=scale)
+    if failed: raise RuntimeError(f'{failed} steps of conjugate gradients do not find the terms of {n} stations')
+    a, e = q.of_stations(s)
+    return *q.inner(q.map - a, q.event - e), s
 
 # %% ../../nbs/features/02_network_terms.ipynb #3a8069b7
 def joint_terms(
@@ -136,23 +192,32 @@ def joint_terms(
     rounds:int=3,      # of weights
 )->Terms:
     "Event, station and map from all records together"
-    good = np.asarray(good, bool) & np.isfinite(y)
-    y0, Z, s, n = np.where(good, y, 0.), columns*np.array(prior.event), prior.floor, len(y)
-    site = np.unique(np.asarray(station, str), return_inverse=True)[1]
-    rows = list(pd.Series(range(n)).groupby(np.asarray(event, str), sort=False).indices.values())
-    used = [r[good[r]] for r in rows]
-    def spread(x): return max(1.4826*np.median(np.abs(x[good])), s) if good.any() else s
-    w, out, m = good/spread(y0)**2, np.zeros(n), np.zeros((n, Z.shape[1]))
+    good, unit, s = np.asarray(good, bool) & np.isfinite(y), np.array(prior.event), prior.station
+    (own, events), (site, stations) = (pd.factorize(np.asarray(x), use_na_sentinel=False) for x in (event, station))
+    rows = np.argsort(own, kind='stable')
+    rows = rows[good[rows]]                                      # used, event by event
+    edge = np.searchsorted(own[rows], np.arange(len(events)+1))
+    def spread(x): return max(1.4826*np.median(np.abs(x)), prior.floor) if len(x) else prior.floor
+    x, Z = np.asarray(y, float)[rows], np.asarray(columns)[rows]*unit
+    w, found = np.full(len(x), spread(x)**-2.), np.zeros(len(stations))
     for _ in range(rounds):
-        structure, stations = _common(used, w, y0, paths, Z, site, prior.station)
-        left = y0 - structure - stations
-        for r, g in zip(rows, used):
-            ZW = Z[g]*w[g][:,None]
-            m[r] = found = np.linalg.solve(Z[g].T@ZW + np.eye(Z.shape[1]), ZW.T@left[g])
-            out[r] = Z[r]@found
-        scatter = spread(left-out)
-        w = good/scatter**2/(1 + ((left-out)/(2*scatter))**2)
-    return Terms(out, stations, structure, m*np.array(prior.event), scatter)
+        q = _normal(edge, w, x, rows, paths, Z, site[rows], len(stations), s)
+        m, e, found = _solve(q, found)
+        left = x - _times(paths, m, rows) - s*found[site[rows]] - (Z*e[own[rows]]).sum(1)
+        scatter = spread(left)
+        w = 1/scatter**2/(1 + (left/(2*scatter))**2)
+    e, errors = e*unit, np.sqrt(_variance(q))*unit
+    each = e[own]
+    return Terms((columns*each).sum(1), s*found[site], _times(paths, m, np.arange(len(y))), each, errors[own], scatter)
+
+def _times(paths, m, rows, block=32768):
+    "Delays due to a map at some rows, (n,)"
+    return np.concatenate([np.zeros(0), *(paths[rows[i:i+block]]@m for i in range(0, len(rows), block))])
+
+def _variance(q):
+    "(E, 6) posterior variance of the events' coefficients, over their prior variance; stations are taken as known"
+    G = q.EE@q.EA
+    return np.einsum('eii->ei', q.EE) + np.einsum('eik,kl,eil->ei', G, q.K, G, optimize=True)
 
 # %% ../../nbs/features/02_network_terms.ipynb #c1989582
 def with_times(
@@ -167,36 +232,44 @@ def event_order(
     time=None,  # (n,) origin times or anything that sorts; None: not known, the order of the names
 )->np.ndarray:  # (n,) rank in time
     "Rank of each event in time"
-    return np.unique(np.asarray(event, str) if time is None else np.asarray(time), return_inverse=True)[1]
+    if time is not None: return np.unique(np.asarray(time), return_inverse=True)[1]
+    own, names = pd.factorize(np.asarray(event), use_na_sentinel=False)
+    return np.unique(np.asarray(names, str), return_inverse=True)[1][own]
 
 # %% ../../nbs/features/02_network_terms.ipynb #cc2213d8
 def running_median(
-    y:np.ndarray,    # (n, k) values; NaN is ignored
+    y:np.ndarray,    # (n, k) values; what is not finite is ignored
     station,         # (n,) names
     order,           # (n,) rank in time
     window:int=15,   # records of the station, centred on the one in question
     least:int=3,     # fewer finite values than this: NaN
 )->tuple:            # (n, k) medians, (n, k) medians of the deviations from them, (n, k) number of values
     "Median over the neighbours in time at the same station"
-    y, half = np.asarray(y, float), window//2
-    sort = np.lexsort((order, np.asarray(station, str)))
-    names, start = np.unique(np.asarray(station, str)[sort], return_index=True)
-    out = [np.full(y.shape, np.nan) for _ in range(2)] + [np.zeros(y.shape, int)]
-    for rows in np.split(sort, start[1:]):
-        padded = np.pad(y[rows], ((half, half), (0, 0)), constant_values=np.nan)
-        for i in range(0, len(rows), 4096):                                   # a piece at a time: windows are copied
-            at, views = rows[i:i+4096], sliding_window_view(padded[i:i+4096+2*half], 2*half+1, axis=0)
-            for o, v in zip(out, _median(views, least)): o[at] = v
+    y, half, site = np.asarray(y, float), window//2, pd.factorize(np.asarray(station), use_na_sentinel=False)[0]
+    sort, near = np.lexsort((order, site)), np.arange(-half, half+1)
+    site, out = site[sort], [np.full(y.shape, np.nan), np.full(y.shape, np.nan), np.zeros(y.shape, int)]
+    for i in range(0, len(y), 16384):                                         # a piece at a time: windows are copied
+        at = np.arange(i, min(i+16384, len(y)))
+        beside = np.clip(at[:,None] + near, 0, len(y)-1)
+        own = (beside == at[:,None] + near) & (site[beside] == site[at,None])
+        views = np.where(own[...,None], y[sort[beside]], np.nan).swapaxes(1, 2)
+        for o, v in zip(out, _median(views, least)): o[sort[at]] = v
     return tuple(out)
 
 def _median(x, least):
     "Median, median absolute deviation and number along the last axis; NaN below `least` numbers"
+    x = np.where(np.isfinite(x), x, np.nan)
     count = np.isfinite(x).sum(-1)
     some = count >= max(least, 1)
     med, mad = np.full(count.shape, np.nan), np.full(count.shape, np.nan)
-    med[some] = np.nanmedian(x[some], axis=-1)
-    mad[some] = np.nanmedian(np.abs(x[some] - med[some][:,None]), axis=-1)
+    med[some] = _middle(x[some], count[some])
+    mad[some] = _middle(np.abs(x[some] - med[some][:,None]), count[some])
     return med, mad, count
+
+def _middle(x, count):
+    "Median of the first `count` sorted numbers of each row; NaN is sorted last"
+    x, row = np.sort(x, -1), np.arange(len(x))
+    return (x[row,(count-1)//2] + x[row,count//2])/2
 
 # %% ../../nbs/features/02_network_terms.ipynb #35e1bcdf
 def _quantity(table, of, recipe):
@@ -209,15 +282,25 @@ def _quantity(table, of, recipe):
     limit = 1.5 if amplitude else .4*series_of(recipe)[name].period
     return y.astype(float), sound, limit, name, amplitude
 
+class _Paths(NamedTuple):
+    "Delay, s, per standard deviation of each coefficient of a map; rows are made when they are asked for"
+    means:np.ndarray # (paths, k), of `distinct_paths`
+    path:np.ndarray  # (n,) of each record
+    time:np.ndarray  # (n,) s of travel time
+    prior:np.ndarray # (k,) of the coefficients
+
+    @property
+    def shape(self): return len(self.path), len(self.prior)
+    def __getitem__(self, rows): return self.means[self.path[rows]]*self.prior*self.time[rows][:,None]
+
 def _maps(table, groups, paths, name, recipe):
-    "(n, k) of each group: delay, s, per standard deviation of each coefficient of its map; (n, 0) for amplitudes"
+    "`_Paths` of each group; (n, 0) for amplitudes"
     if name is None: return [np.empty((len(g), 0)) for _, g in groups]
-    l, means = path_means(table) if paths is None else paths
-    out = []
+    (l, means, path), out = distinct_paths(table) if paths is None else paths, []
     for wave, g in groups:
         series = series_of(recipe, wave)[name]
         travel_time = np.radians(table.distance_deg.values[g])*6371/series.speed
-        out.append(means[g]*map_prior(l, series.rms)*travel_time[:,None])
+        out.append(_Paths(means, path[g], travel_time, map_prior(l, series.rms)))
     return out
 
 def _groups(table):
@@ -232,7 +315,7 @@ def event_station_terms(
     of:str='lag',        # column to decompose: 'lag' or 'delay_50_70' etc., s; 'dlnA' or 'amplitude_50_70' etc.
     time=None,           # (n,) origin times; None: column `time`, else the order of the events' names
     window:int=15,       # records of a station that make its history
-    paths=None,          # of `path_means`, if they are known
+    paths=None,          # of `distinct_paths`, if they are known
     rounds:int=2,        # alternations of terms and history
     recipe:Recipe=STUDY, # of the pairs
 )->pd.DataFrame:         # a row per pair; `residual` is NaN without a value, `good`: used for the joint terms
@@ -322,7 +405,7 @@ def network_term_table(
     recipe:Recipe=STUDY, # of the pairs: `recipe_of(pairs)`
 )->pd.DataFrame:         # a row per pair, columns `term_names(recipe)`; NaN where the pair has no features
     "Event, station and structure terms of every pair, and the residual norms that follow from them"
-    paths, out = path_means(table), {}
+    paths, out = distinct_paths(table), {}
     for s in series_of(recipe):     # the last one is the whole record
         delay, amplitude = ('lag', 'dlnA') if s == 'lag' else (f'delay_{s}', f'amplitude_{s}')
         t, a = (event_station_terms(table, k, time, window, paths, recipe=recipe) for k in (delay, amplitude))

@@ -181,6 +181,7 @@ def linear_error(
     "`waveform_error`, or that of the amplitude ratio if it is larger: a pair is usable below `USABLE`"
     return error_of_norms(norm(obs-syn-linear), norm(obs), norm(syn))
 
+# %% ../../nbs/earth/04_simulate.ipynb #82677238
 def phase_error(
     obs, syn, linear, # as in `waveform_error`
 )->np.ndarray:        # (...) inf where no positive gain makes the traces alike
@@ -197,7 +198,6 @@ def information(
     "Fraction of the residual that is the linear effect of structure"
     left, all_ = norm(obs-syn-linear), norm(obs-syn)
     return 1 - np.divide(left, all_, out=np.ones_like(all_), where=all_ > 0)
-
 
 # %% ../../nbs/earth/04_simulate.ipynb #d6631658
 class World(NamedTuple):

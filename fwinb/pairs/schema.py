@@ -161,7 +161,8 @@ SCHEMA |= dict(
         ('pair','time'), 'f', 'm', None, None, '03_simulate',
         'linear effect of the true structure on the synthetic; kept on request'),
     linear_error=Variable(
-        _P, 'f', '', 0, None, '03_simulate', 'part of the residual or of ln A that is not the linear effect of structure'),
+        _P, 'f', '', 0, None, '03_simulate',
+        'part of the residual or of ln A that is not the linear effect of structure'),
     waveform_error=Variable(_P, 'f', '', 0, None, '03_simulate', 'the same without ln A: linear_error of version 0.1'),
     usable=Variable(_P, 'b', '', None, None, '03_simulate', 'linear_error below its threshold'),
     information=Variable(_P, 'f', '', None, 1, '03_simulate', 'how much of the residual is structure'),

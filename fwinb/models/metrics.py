@@ -6,8 +6,9 @@
 __all__ = ['TRUTH_LIMITS', 'METRIC_STYLE', 'DECISIONS', 'CUTS', 'truth_class', 'usable_probability', 'ClassMetrics',
            'class_metrics', 'ece', 'reliability_table', 'plot_reliability', 'apply_temperature', 'fit_temperature',
            'apply_platt', 'fit_platt', 'calibration_table', 'risk_coverage', 'risk_area', 'plot_risk_coverage',
-           'DecisionLimits', 'decision_limits', 'decide', 'decision_table', 'pair_groups', 'recall_table_by',
-           'plot_intervals', 'gain_over_class', 'recall_difference']
+           'DecisionLimits', 'decision_limits', 'decide', 'decision_table', 'shift_prior', 'estimate_prevalence',
+           'event_spread', 'SharePlusMinus', 'expected_share', 'pair_groups', 'recall_table_by', 'plot_intervals',
+           'gain_over_class', 'recall_difference']
 
 # %% ../../nbs/models/02_metrics.ipynb #1536ad94
 from typing import NamedTuple
@@ -327,6 +328,74 @@ def decision_table(
     return pd.DataFrame(columns, index=pd.Index(DECISIONS, name='decision'))
 
 def _mean(x): return x.mean() if len(x) else np.nan
+
+# %% ../../nbs/models/02_metrics.ipynb #3336c9b7
+def shift_prior(
+    probability,   # (n,) of yes, calibrated where the share of yes is `prior`; NaN stays
+    prior:float,   # share of yes in the calibration, between 0 and 1
+    new:float,     # share of yes in the set, between 0 and 1
+)->np.ndarray:     # (n,)
+    "Forecasts for another prevalence: odds times the ratio of the odds of the two"
+    for name, x in (('prior', prior), ('new', new)):
+        if not 0 < x < 1: raise ValueError(f'{name} is {x}, not between 0 and 1')
+    p = np.asarray(probability, float)
+    a, b = p*(new/prior), (1-p)*((1-new)/(1-prior))
+    return a/(a + b)
+
+def estimate_prevalence(
+    probability,       # (n,) of yes, calibrated where the share of yes is `prior`; NaN does not count
+    prior:float,       # share of yes in the calibration
+    strength:float=50, # pairs that the prior knowledge is worth
+    steps:int=10_000,  # at most
+)->float:              # between 0 and 1; `prior` where there are no forecasts
+    "Share of yes in a set without truth, by expectation maximisation"
+    p = np.asarray(probability, float)
+    p, new = _check_forecast(p[np.isfinite(p)], np.isfinite(p).sum()), prior
+    if not 0 < prior < 1 or not strength > 0: raise ValueError(f'prior {prior}, strength {strength}')
+    for _ in range(steps):
+        last, new = new, (shift_prior(p, prior, new).sum() + strength*prior)/(len(p) + strength)
+        if abs(new - last) < 1e-9: break
+    return float(new)
+
+# %% ../../nbs/models/02_metrics.ipynb #08661f59
+def _event_sums(event, *columns):
+    "Sums of columns by event"
+    at = np.unique(np.asarray(event).astype(str), return_inverse=True)[1]
+    return [np.bincount(at, np.asarray(c, float)) for c in columns]
+
+def event_spread(
+    probability,  # (n,) of yes, calibrated
+    truth,        # (n,) bool
+    event,        # (n,) names of the events
+)->float:         # at least 0, of log odds
+    "Standard deviation of what is common to the forecasts of an event, beyond chance"
+    u = np.asarray(truth, bool)
+    p = _check_forecast(probability, len(u))
+    error, v = _event_sums(event, u - p, p*(1-p))
+    return float(np.sqrt(max(0., (error**2 - v).sum()/max((v**2).sum(), 1e-12))))
+
+class SharePlusMinus(NamedTuple):
+    "Expected share of yes and its interval"
+    share:float
+    low:float
+    high:float
+
+def expected_share(
+    probability,        # (n,) of yes, of the accepted pairs
+    event,              # (n,) names of their events
+    spread:float=0.,    # of `event_spread`
+    common:float=0.,    # the same, of an offset that is common to the whole set
+)->SharePlusMinus:      # NaN without pairs
+    "Share of the accepted pairs that is usable, with its 95 % interval, from the forecasts alone"
+    p = np.asarray(probability, float)
+    if not len(p): return SharePlusMinus(np.nan, np.nan, np.nan)
+    v, = _event_sums(event, _check_forecast(p, len(p))*(1-p))
+    variance = v.sum() + spread**2*(v**2).sum() + common**2*v.sum()**2
+    share = p.mean()
+    inside = np.clip(share, .5/len(p), 1 - .5/len(p))              # half a pair, where all are certain
+    wide = 1.96*np.sqrt(variance)/len(p)/(inside*(1-inside))
+    low, high = expit(_log_odds(inside) + wide*np.array([-1, 1]))
+    return SharePlusMinus(float(share), float(min(low, share)), float(max(high, share)))
 
 # %% ../../nbs/models/02_metrics.ipynb #57cec816
 # variable of the store and limits of the groups

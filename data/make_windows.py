@@ -13,12 +13,12 @@ import numpy as np, pandas as pd
 from fwinb.earth.simulate import USABLE, simulate_pairs
 from fwinb.features.network_terms import network_term_table, with_times
 from fwinb.features.pair import pair_features
-from fwinb.features.window_features import window_error, window_feature_names, window_features
+from fwinb.features.window_features import window_error, window_feature_names, window_features, window_terms
 from fwinb.features.windows import parameters_for, whole_traces, window_table
 from fwinb.models.pretrained import classify, describe, fitting_model
 from fwinb.models.windows import (
     admitted_seconds, admitted_windows, best_level, fit_trees, kind_weights, random_windows, rules_with_terms, score_levels, seconds_difference, seconds_row,
-    station_faults, tree_score, window_seconds, window_terms)
+    station_faults, tree_score, window_seconds)
 from fwinb.pairs.schema import STUDY, recipe_of
 from fwinb.pairs.store import atomic_path
 from waves3d import clean_waves, spoiled_waves

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MEASURED', 'BANDED', 'PLACED', 'AROUND', 'FASTEST', 'window_error', 'window_energy', 'window_feature_names',
-           'window_feature_table', 'resolving_samples', 'taper_windows', 'window_features']
+           'window_feature_table', 'resolving_samples', 'taper_windows', 'window_features', 'window_term_names',
+           'window_terms']
 
 # %% ../../nbs/features/07_window_features.ipynb #1300fb4d
 import numpy as np, pandas as pd
@@ -12,11 +13,12 @@ import numpy as np, pandas as pd
 from ..earth.arrivals import KM_PER_DEGREE, travel_times
 from ..earth.simulate import error_of_norms
 from .compare import band_comparison
-from .pair import linear_residual
+from .network_terms import series_of, term_names
+from .pair import band_columns, linear_residual
 from .windows import (
     cut_windows, noise_levels, region_index, signal_ratios, trace_limits)
 from ..labels.correlation import amplitude_ratio, cross_correlation, dominant_period, trace_faults
-from ..pairs.schema import BANDS, COMPONENTS, Recipe, recipe_of
+from ..pairs.schema import BANDS, COMPONENTS, STUDY, Recipe, recipe_of
 
 # %% ../../nbs/features/07_window_features.ipynb #9ccf720a
 def window_error(
@@ -224,3 +226,40 @@ def window_features(
         accepted = (windows.decision == 'accept').astype(float)
         out['windows'] = accepted.groupby(windows.pair.values).transform('sum').values
     return pd.DataFrame(out, index=windows.index)
+
+# %% ../../nbs/features/07_window_features.ipynb #2134ef0c
+def window_term_names(
+    recipe:Recipe=STUDY,
+)->tuple:               # the same for all recipes with as many sub-bands
+    "Columns of `window_terms`"
+    ends = _term_ends(recipe)
+    left = [f'{a}_without_{b}' for b in _REMOVED for a in ('delay', 'dlnA')]
+    return *(_term_name(k, ends) for k in term_names(recipe)), *left
+
+_REMOVED = dict(source=('event', 'history'), terms=('event', 'history', 'station'))
+
+def _term_ends(recipe): return {k: f'band_{i}' for i, k in enumerate(band_columns(recipe), 1)} | dict(lag='lag')
+
+def _term_name(name, ends):
+    "Without the edges of a band"
+    end = next((k for k in ends if name.endswith(k)), '')
+    return name[:len(name)-len(end)] + ends.get(end, '')
+
+# %% ../../nbs/features/07_window_features.ipynb #62baf380
+def window_terms(
+    windows,          # DataFrame with pair
+    features,         # of `window_features`, same rows
+    terms,            # of `network_term_table`, a row per pair
+    recipe:Recipe=STUDY,
+)->pd.DataFrame:      # the index of `windows`, columns `window_term_names`
+    "Terms of event, station and structure of the pair of each window, in periods, and what they leave of its delay"
+    series, short, ends = series_of(recipe), recipe.periods[0], _term_ends(recipe)
+    t = terms.iloc[windows.pair.values].set_axis(windows.index)
+    def period(name): return next((series[k].period for k in ends if name.endswith(k)), 1.)
+    out = {_term_name(k, ends): t[k]/period(k) if '_delay_' in k else t[k] for k in term_names(recipe)}
+    for name in ('event_scatter', 'lag_history_scatter'): out[name] = out[name]/series['lag'].period
+    for what, parts in _REMOVED.items():
+        late, loud = (sum(t[f'{k}_{q}_lag'] for k in parts) for q in ('delay', 'amplitude'))
+        out[f'delay_without_{what}'] = features.delay - late/(features.period_shortest*short)
+        out[f'dlnA_without_{what}'] = features.dlnA - loud
+    return pd.DataFrame(out)

@@ -4,15 +4,14 @@
 
 # %% auto #0
 __all__ = ['CLOCK', 'GAIN', 'FLIPPED', 'window_seconds', 'score_levels', 'admitted_windows', 'admitted_seconds', 'best_level',
-           'seconds_row', 'seconds_difference', 'window_terms', 'station_faults', 'rules_with_terms', 'random_windows',
-           'kind_weights', 'fit_trees', 'tree_score']
+           'seconds_row', 'seconds_difference', 'station_faults', 'rules_with_terms', 'random_windows', 'kind_weights',
+           'fit_trees', 'tree_score']
 
 # %% ../../nbs/models/10_windows.ipynb #cdadfba9
 import numpy as np, pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from ..features.network_terms import event_order, network_term_table, running_median, series_of, term_names
-from ..features.pair import band_columns
+from ..features.network_terms import event_order, running_median
 from ..features.windows import parameters_for, schedule_windows, sta_lta, trace_limits
 from ..labels.correlation import trace_faults
 from ..pairs.bootstrap import bootstrap_events
@@ -124,29 +123,6 @@ def seconds_difference(
     event = np.arange(len(sums)) if cluster is None else cluster
     ends = bootstrap_events(difference, event, sums, others, traces, resamples=resamples, seed=seed)
     return float(difference(sums, others, traces)), *ends
-
-# %% ../../nbs/models/10_windows.ipynb #534ae87f
-def window_terms(
-    windows,          # DataFrame with pair
-    features,         # of `window_features`, same rows
-    terms,            # of `network_term_table`, a row per pair
-    recipe:Recipe=STUDY,
-)->pd.DataFrame:      # the index of `windows`
-    "Terms of event, station and structure of the pair of each window, in periods, and what they leave of its delay"
-    series, short = series_of(recipe), recipe.periods[0]
-    ends = {k: f'band_{i}' for i, k in enumerate(band_columns(recipe), 1)} | dict(lag='lag')
-    t = terms.iloc[windows.pair.values].set_axis(windows.index)
-    out = {}
-    for name in term_names(recipe):
-        end = next((k for k in ends if name.endswith(k)), None)
-        new = name if end is None else name[:-len(end)] + ends[end]
-        out[new] = t[name]/series[end].period if '_delay_' in name else t[name]
-    for name in ('event_scatter', 'lag_history_scatter'): out[name] = out[name]/series['lag'].period
-    for what, parts in dict(source=('event', 'history'), terms=('event', 'history', 'station')).items():
-        late, loud = (sum(t[f'{k}_{q}_lag'] for k in parts) for q in ('delay', 'amplitude'))
-        out[f'delay_without_{what}'] = features.delay - late/(features.period_shortest*short)
-        out[f'dlnA_without_{what}'] = features.dlnA - loud
-    return pd.DataFrame(out)
 
 # %% ../../nbs/models/10_windows.ipynb #7e988b79
 CLOCK, GAIN, FLIPPED = .1, np.log(1.5), -.3   # shortest periods; ln A; median zero-lag correlation

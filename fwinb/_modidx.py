@@ -1342,6 +1342,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'fwinb.features.stations._is_wanted': ( 'features/stations.html#_is_wanted',
                                                                                  'fwinb/features/stations.py'),
                                          'fwinb.features.stations._look': ('features/stations.html#_look', 'fwinb/features/stations.py'),
+                                         'fwinb.features.stations._loss': ('features/stations.html#_loss', 'fwinb/features/stations.py'),
                                          'fwinb.features.stations._name': ('features/stations.html#_name', 'fwinb/features/stations.py'),
                                          'fwinb.features.stations._name_suspect': ( 'features/stations.html#_name_suspect',
                                                                                     'fwinb/features/stations.py'),

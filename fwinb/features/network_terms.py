@@ -341,6 +341,9 @@ def event_station_terms(
 DEEPEST = 100.   # km: deeper sources have no shift of their place
 WITNESSES = 1.5  # independent records of an event, however many there are
 
+_SHIFTS = 'time_s', 'north_km', 'east_km'
+_PART = 'earth', 'event', 'records', *_SHIFTS, *(f'{k} weight' for k in _SHIFTS)
+
 def source_shifts(
     table:pd.DataFrame,  # of `pair_features`: all pairs that are known, of all events
     of:str='lag',        # delays to decompose, as in `event_station_terms`
@@ -356,19 +359,19 @@ def source_shifts(
     for wave, g in _groups(table):
         c, r = series_of(recipe, wave)[name].speed, t.iloc[g]
         columns = event_columns(table.azimuth_deg.values[g], table.distance_deg.values[g])
-        left, scatter = (r.event + r.residual).values, np.median(np.abs(r.residual[r.good]))*1.4826
-        w = r.good.values/np.maximum(scatter, DELAY.floor)**2/(1 + (r.residual.values/(2*scatter))**2)
+        left, used = (r.event + r.residual).values, np.abs(r.residual[r.good])
+        scatter = max(1.4826*used.median(), DELAY.floor) if len(used) else DELAY.floor
+        w = r.good.values/scatter**2/(1 + (r.residual.values/(2*scatter))**2)
         own, events = pd.factorize(np.asarray(table.event.values[g]))
         m, error, count = _event_fit(np.where(r.good, left, 0), np.where(r.good, w, 0), columns, own, witnesses)
         about = dict(earth=table.earth.values[g], event=table.event.values[g], depth=depth[g])
         part = pd.DataFrame(about).groupby(own).first().assign(records=count)
         for i, (k, unit) in enumerate(zip(_SHIFTS, (1, -c, -c))):
             known = (i == 0) | (part.depth <= DEEPEST)
-            part[k], part[f'{k} weight'] = np.where(known, m[:,i]*unit, np.nan), np.where(known, (error[:,i]*unit)**-2, 0)
+            part[k] = np.where(known, m[:,i]*unit, np.nan)
+            part[f'{k} weight'] = np.where(known, (error[:,i]*unit)**-2, 0)
         parts.append(part)
-    return _average_shifts(pd.concat(parts))
-
-_SHIFTS = 'time_s', 'north_km', 'east_km'
+    return _average_shifts(pd.concat(parts) if parts else pd.DataFrame(columns=_PART, dtype=float))
 
 
 # %% ../../nbs/features/02_network_terms.ipynb #fd237ff3
@@ -458,8 +461,8 @@ def network_term_table(
     for s in series_of(recipe):     # the last one is the whole record
         delay, amplitude = ('lag', 'dlnA') if s == 'lag' else (f'delay_{s}', f'amplitude_{s}')
         t, a = (event_station_terms(table, k, time, window, paths, recipe=recipe) for k in (delay, amplitude))
-        out |= {f'{p}_delay_{s}': t[p].values for p in _DELAY_PARTS}
-        out |= {f'{p}_amplitude_{s}': a[p].values for p in _AMPLITUDE_PARTS}
+        out |= {f'{p}_delay_{s}': t[p].to_numpy(copy=True) for p in _DELAY_PARTS}
+        out |= {f'{p}_amplitude_{s}': a[p].to_numpy(copy=True) for p in _AMPLITUDE_PARTS}
     group = np.empty(len(table), int)
     for k, (_, rows) in enumerate(_groups(table)): group[rows] = k
     own = pd.DataFrame(dict(group=group, event=table.event.values)).groupby(['group', 'event']).ngroup()
@@ -469,6 +472,12 @@ def network_term_table(
     out['group_records'] = over(t.good.values*1., group, 'sum')
     out['history_records'] = t.history_records.values
     out['lag_history_scatter'], out['dlnA_history_scatter'] = t.history_scatter.values, a.history_scatter.values
-    out |= _residual_norms(table, out, recipe)
-    known = table.status.values == 'ok'
-    return pd.DataFrame({k: np.where(known, out[k], np.nan) for k in term_names(recipe)}, index=table.index)
+    del t, a, paths
+    out |= {k: np.empty(len(table)) for k in _NORMS}
+    for i in range(0, len(table), 65536):                          # a piece at a time, for the memory
+        piece = {k: x[i:i+65536] for k, x in out.items()}
+        for k, x in _residual_norms(table[i:i+65536], piece, recipe).items(): out[k][i:i+65536] = x
+    known, names = table.status.values == 'ok', term_names(recipe)
+    values = np.empty((len(names), len(table)))
+    for v, k in zip(values, names): v[:] = np.where(known, out.pop(k), np.nan)
+    return pd.DataFrame(values.T, columns=names, index=table.index, copy=False)

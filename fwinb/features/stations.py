@@ -298,6 +298,8 @@ def best_run(
 # %% ../../nbs/features/03_stations.ipynb #5bea7c83
 TRIED = 64   # offsets that are tried at a station, of those that its records suggest
 
+def _loss(r, scale): return 2*np.log1p(r**2/(3*scale**2))     # Student, 3 degrees of freedom
+
 def find_offset(
     d,                # (n,) station part of each event, in the order of time; NaN is ignored
     scale:float,      # expected scatter
@@ -308,11 +310,10 @@ def find_offset(
     "A run of events with a station error, relative to the other records (to zero, if they are few or wrong, too)"
     at = np.flatnonzero(np.isfinite(d))
     y, best = np.asarray(d, float)[at], None
-    def loss(r): return 2*np.log1p(r**2/(3*scale**2))     # Student, 3 degrees of freedom
     score = score + np.log(max(len(y)*(len(y)+1)/2, 1))
     tried = np.sort(y[np.abs(y) > smallest])
     for offset in tried[np.unique(np.linspace(0, max(len(tried)-1, 0), min(len(tried), TRIED)).astype(int))]:
-        start, end, sum_ = best_run(loss(y) - loss(y-offset))
+        start, end, sum_ = best_run(_loss(y, scale) - _loss(y-offset, scale))
         run = y[start:end]
         if sum_ <= score or abs(np.median(run)) <= smallest: continue
         agree = int((np.abs(run-offset) < np.abs(run)).sum())
@@ -506,8 +507,8 @@ def network_scatter(
     left = (d - middle)[count >= least].abs()
     known = pd.DataFrame(dict(middle=g.median(), count=g.count()))
     known = known[known['count'] >= least]
-    within = max(1.4826*left.median()*np.sqrt(1 + 1/known['count'].median()), rare.within) if len(known) else 2*rare.within
-    if len(known) < 5: return within, 2*rare.between
+    if len(known) < 5: return 2*rare.within, 2*rare.between            # nothing is known of the network
+    within = max(1.4826*left.median()*np.sqrt(1 + 1/known['count'].median()), rare.within)
     total = 1.4826*(known.middle - known.middle.median()).abs().median()
     return within, max(np.sqrt(max(total**2 - 1.57*within**2/known['count'].median(), 0)), rare.between)
 
@@ -551,19 +552,24 @@ def sure_of(
     return float(yes/(yes+no))
 
 def _evidence(d, within, between, rare, min_records):
-    "First and last record, offset, its error, records that agree and `sure` of the likeliest error of a station, or None"
-    y, found = d[np.isfinite(d)], []
-    if len(y) < min_records: return None
-    at, middle = np.flatnonzero(np.isfinite(d)), float(np.median(y))
-    tried = [(at[0], at[-1], middle, int((np.abs(y-middle) < np.abs(y)).sum()), 1/len(y))]      # all the time
-    run = find_offset(d, within, rare.smallest, min_records)
-    n = 0 if run is None else np.isfinite(d[run[0]:run[1]+1]).sum()
-    if 0 < n < .8*len(y): tried.append((*run, 1/n + 1/(len(y)-n)))                              # or for a while
-    for first, last, offset, agree, records in tried:
-        error = np.sqrt(between**2 + 1.57*within**2*records)
-        sure = sure_of(offset, error, rare)*(abs(offset) > rare.smallest and agree >= min_records)
-        found.append((first, last, offset, error, agree, sure))
-    return max(found, key=lambda x: x[-1])
+    "First and last record, offset, its error, records that agree, and `sure`, of the likeliest error of a station"
+    at = np.flatnonzero(np.isfinite(d))
+    y, n = d[at], len(at)
+    if n < min_records: return None
+    middle = float(np.median(y))
+    first, last, offset, records = at[0], at[-1], middle, 1/n                    # all the time
+    agree = int((np.abs(y-middle) < np.abs(y)).sum())
+    if run := find_offset(d, within, rare.smallest, min_records):
+        inside = (at >= run[0]) & (at <= run[1])
+        parts = [y[k] - np.median(y[k]) for k in (inside, ~inside) if k.any()]
+        better = _loss(y-middle, within).sum() - sum(_loss(x, within).sum() for x in parts)
+        if better > np.log(n*(n+1)/2) + 2:                                       # or for a while
+            first, last, offset, agree = *run[:2], float(np.median(y[inside])), run[3]
+            records, others = 1/inside.sum(), y[~inside]
+            if len(others) >= min_records: offset, records = offset - float(np.median(others)), records + 1/len(others)
+    error = np.sqrt(between**2 + 1.57*within**2*records)
+    sure = sure_of(offset, error, rare)*(abs(offset) > rare.smallest and agree >= min_records)
+    return first, last, offset, error, agree, sure
 
 # %% ../../nbs/features/03_stations.ipynb #08aa398d
 LEAST = .2   # `sure` from which a station is named
@@ -589,14 +595,15 @@ def station_suspects(
             e = _evidence(g[kind].values, *scatter[kind], rare[kind], min_records)
             if e is None or e[-1] <= least: continue
             rows.append((station, kind, *e[2:4], unit, events[e[0]], events[e[1]], *e[4:]))
-    return pd.DataFrame(rows, columns=SUSPECTS).sort_values(['sure', 'station'], ascending=[False, True], ignore_index=True)
+    out = pd.DataFrame(rows, columns=SUSPECTS)
+    return out.sort_values(['sure', 'station'], ascending=[False, True], ignore_index=True)
 
 # %% ../../nbs/features/03_stations.ipynb #1cd15358
 def pair_suspects(
     table:pd.DataFrame,    # with event and station of each pair
     suspects:pd.DataFrame, # of `station_suspects`
     time=None,             # as in `station_history`
-)->pd.DataFrame:           # (n) rows: station_delay_s, station_delay_error_s, station_gain (factor), station_suspect (words)
+)->pd.DataFrame:           # a row per pair: delay and its error, s, gain (factor) and words
     "What is known against the station of each pair, while the error lasts"
     names = list(pd.unique(table.event)) + [e for k in ('from', 'to') for e in suspects[k]]
     rank = dict(zip(names, event_order(names, None if time is None else [time[e] for e in names])))

@@ -32,9 +32,9 @@ from .earth.modes import modes_for
 from .earth.toroidal import prem_components
 from .features.windows import (
     WindowParameters, check_parameters, parameters_for, read_parameters, window_rows, window_table)
-from fwinb.models.pretrained import (
-    SHIPPED, classify, decide, describe, fitting_model, limits_for, load_model, model_recipe, pairs_recipe,
-    unlike_recipe)
+from .models.pretrained import (
+    SHIPPED, classify, decide, describe, fitting_model, forecast_set, forecast_words, limits_for, load_model,
+    model_recipe, pairs_recipe, unlike_recipe)
 from .pairs.plot import draw_coast
 from .pairs.recipes import check_recipe, load_recipe
 from .pairs.schema import CLASSES, STUDY, Recipe
@@ -471,12 +471,14 @@ def select(
     plan = make_plan(obs, syn, events, inventory, skip, stations, units, recipe, picking, say)
     results = run_plan(plan, loaded, load, workers, progress, skip, checkpoint, say)
     ledgers, tables = [r[0] for r in results], [r[1] for r in results if len(r[1])]
-    decided = None
+    decided, forecast = None, None
     if tables:
         table = pd.concat(tables, ignore_index=True)
         with one_thread(): decided = decide_pairs(table, loaded, precision, threshold, recipe)
+        forecast = forecast_set(table, decided.usable, decided.decision, loaded)
     ledger = pd.concat([t for t in (*ledgers, as_ledger(plan.rest)) if len(t)], ignore_index=True)
     traces = note_unlisted(join_ledger(ledger, decided))
+    traces.attrs['forecast'] = forecast         # of the set as a whole, for `summary`; None: no pair
     return traces if picking is None else _with_windows(traces, results, recipe, picking)
 
 # %% ../nbs/commands/00_select.ipynb #f197d426
@@ -593,6 +595,8 @@ def summary(
     counts = (f'{n.get("accept", 0)} accepted, {n.get("refuse", 0)} refused, {n.get("cannot say", 0)} cannot say, '
               f'{n.get("dropped", 0)} dropped')
     lines = [f'{len(table)} traces of {events} event{"s"*(events != 1)}: {counts}']
+    forecast = table.attrs.get('forecast')
+    if forecast is not None and forecast.accepted: lines.append(f'  {forecast_words(forecast)}')
     for decision, word in (('refuse', 'refused'), ('dropped', 'dropped')):
         why = table.reason[table.decision == decision].value_counts()
         if len(why): lines.append(f'  {word}: ' + ', '.join(f'{k} {v}' for k, v in why.items()))

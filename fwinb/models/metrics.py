@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np, pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
+from scipy.stats import beta
 
 from ..labels.truth import recall_at_precision
 from ..pairs.bootstrap import bootstrap_events, events_note
@@ -393,8 +394,9 @@ def expected_share(
     variance = v.sum() + spread**2*(v**2).sum() + common**2*v.sum()**2
     share = p.mean()
     inside = np.clip(share, .5/len(p), 1 - .5/len(p))              # half a pair, where all are certain
-    wide = 1.96*np.sqrt(variance)/len(p)/(inside*(1-inside))
-    low, high = expit(_log_odds(inside) + wide*np.array([-1, 1]))
+    size = max(inside*(1-inside)*len(p)**2/max(variance, 1e-12) - 1, .5)
+    low, high = beta.ppf([.025, .975], inside*size, (1-inside)*size) + np.array([-.5, .5])/len(p)     # whole pairs
+    low, high = np.clip([low, high], 0, 1)
     return SharePlusMinus(float(share), float(min(low, share)), float(max(high, share)))
 
 # %% ../../nbs/models/02_metrics.ipynb #57cec816

@@ -97,7 +97,7 @@ def station_rows(table, truth, events, rng):
             s = s[s.kind == 'clock'].drop_duplicates('station').set_index('station').reindex(stations)
             records = h[h.delay.notna()].groupby('station').size().reindex(stations).fillna(0)
             yield pd.DataFrame(dict(world=world, events=events, records=records.values, true=clock.reindex(stations).fillna(0.).values,
-                                    found=s.value.values, error=s.error.values, sure=s.sure.fillna(0.).values))
+                                    found=s.value.values.astype(float), error=s.error.values.astype(float), sure=s.sure.astype(float).fillna(0.).values))
 
 def found_table(seeds, events=(3, 10, 30, 100)):
     "What is found, by the number of events: clocks, false alarms, and sources"

@@ -1,33 +1,40 @@
-"""Make data/weights: the two networks that ship with fwinb, taught on SIMULATED pairs, with their model cards.
+"""Make data/weights: the selector and the study's network that ship with fwinb, taught on SIMULATED pairs, with their model cards.
 
-Run from the top level by `make weights`. Pairs are kept in runs/weights, so that a run that was killed need not simulate them again. The same seeds give the same pairs
-and, on the same machine with one thread, the same weights. Training, calibration and test pairs live in different Earths with different events:
+Run from the top level by `make weights`. Parts are kept in runs/weights, so that a run that was killed goes on. The same seeds give the same pairs and, on the same
+machine with one thread, the same weights. Training, calibration and test pairs live in different Earths with different events:
 
-    train   220,000 pairs, 2,200 events, 80 Earths (seeds 101 and 104)      teaches `usable`
-    cal      20,000 pairs,   200 events,  8 Earths (seed 102)               calibrates both
-    test     33,000 pairs,   330 events, 12 Earths (seed 103)               the numbers of the cards
+    usable  windows of the recipes of RECIPES: pairs of random worlds and of the default one; a calibration (other worlds) and a test (the default world) for each recipe
+    cal      20,000 pairs,   200 events,  8 Earths (seed 102)               calibrates `paper`
+    test     33,000 pairs,   330 events, 12 Earths (seed 103)               the numbers of the card of `paper`
     study    27,489 pairs,   275 events,  8 Earths (seed 0)                 teaches `paper`, by their misfit grades
+
+`--which ablation` teaches the selector of the study again, on fewer pairs, each time without something: for bench/outside.py, which judges it outside of the world that taught it.
 """
 import argparse, subprocess, time
 from pathlib import Path
 
 import numpy as np, torch
 from threadpoolctl import threadpool_limits
+from fwinb.earth.simulate import random_world, simulate_pairs
+from fwinb.earth.structure import seeded
+from fwinb.features.window_features import window_feature_names
 from fwinb.labels.misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds
+from fwinb.models.inference import predict_proba
+from fwinb.models.pretrained import Model, load_model
+from fwinb.models.recipe_model import (
+    LIMITS, draw_pairs, finish_model, judge_model, load_data, make_parts, plan_parts, save_data, training_data)
+from fwinb.models.resnet import ResNet1d, network_input
+from fwinb.models.selector import SelectorData, calibrate, join_data, save_model, selector_data, train_selector
+from fwinb.models.train import fit, index_loaders, make_learner, seed_everything
+from fwinb.pairs.recipes import load_recipe
 from fwinb.pairs.schema import STUDY, recipe_attrs
 from fwinb.pairs.store import atomic_path, open_pairs
 from fwinb.pairs.workers import keep_memory
-from fwinb.models.resnet import ResNet1d, network_input
-from fwinb.models.metrics import truth_class
-from fwinb.models.pretrained import FEATURES, Model, load_model
-from fwinb.models.recipe_model import LIMITS, TARGET, join_data, judge_model, probabilities
-from fwinb.models.selector import calibrate, save_model, selector_data, train_selector
-from fwinb.earth.simulate import simulate_pairs
-from fwinb.models.train import fit, index_loaders, make_learner, seed_everything
-from fwinb.models.inference import predict_proba
 
 TOP = Path(__file__).resolve().parent.parent
-STORES = dict(train_101=(110_000, 101, 40), train_104=(110_000, 104, 40), cal_102=(20_000, 102, 8), test_103=(33_000, 103, 12), study_0=(27_489, 0, 8))   # pairs, seed, Earths
+STORES = dict(cal_102=(20_000, 102, 8), test_103=(33_000, 103, 12), study_0=(27_489, 0, 8))   # pairs, seed, Earths
+RECIPES = dict(study=(60_000, 0), surface=(40_000, 1), middle=(20_000, 2))      # pairs of the training, seed
+ABLATION = 20_000                                                               # pairs of each training
 CAVEATS = ['taught and tested on simulated pairs only (PREM against path-average seismograms of random Earths, with noise and ten kinds of defects)',
            'vertical displacement, 1800 s from the centroid time, T > 50 s, synthetics of PREM or of a model as near to the truth',
            'a precision holds for pairs with as many usable ones as in the calibration (28 to 31 %); fewer usable pairs mean a lower precision at the same limit']
@@ -57,25 +64,64 @@ def judge(model, pairs, graded, folder, out, truth):
     save_model(model, out)
 
 def make_usable(a, folder, out):
-    cal = store('cal_102', folder, a.scale)
-    valid = selector_data(cal, share=.5, seed=9)
-    if a.judge: return judge_usable(load_model(str(out/'usable.json')), valid, a, folder, out)
-    parts = [selector_data(store(k, folder, a.scale), share=.5, seed=i) for i, k in enumerate(('train_101', 'train_104'))]
-    log(f'train on {sum(len(p.x) for p in parts)} pairs')
+    known = {}
+    for name, (n, seed) in RECIPES.items():
+        recipe = load_recipe(name)
+        plan, work = plan_parts(max(500, int(n*a.scale)), seed, len(recipe.components)), folder/name
+        work.mkdir(exist_ok=True)
+        make_parts(recipe, plan, work, a.workers, log)
+        known[name] = recipe, plan, work, training_data(plan, work)
+    sets = {k: v[-1] for k, v in known.items()}
+    log(f'train on {sum(len(d.x) for d in sets.values()):,} windows')
     start = time.process_time()
-    net, scale, history = train_selector(join_data(parts), valid, epochs=a.epochs, seed=0, progress=False)
-    seconds = time.process_time() - start
-    log(history.round(4).to_string())
-    card = dict(architecture='SelectorNet', arguments=net.arguments, npts=128, features=list(FEATURES), target=TARGET, limits=LIMITS, **recipe_attrs(STUDY), caveats=CAVEATS,
-                seeds='101, 104 (training), 102 (calibration), 103 (test)', Earths='80, 8, 12', commit=commit(), epochs=a.epochs, history=history.drop(columns='seconds').round(4).to_dict('list'))
-    card |= {'training pairs': sum(len(p.x) for p in parts), 'CPU seconds of training': round(seconds)}
-    judge_usable(Model('usable', card, net, scale), valid, a, folder, out)
+    trees, scale = train_selector(sets, seed=0)
+    seconds, cards = round(time.process_time() - start), []
+    for name, (recipe, plan, work, data) in known.items():
+        model, groups = finish_model('usable', trees, scale, recipe, data, plan, work, log)
+        with atomic_path(out/f'usable_{name}_groups.csv') as tmp: groups.to_csv(tmp)
+        cards.append(model.card)
+    common = dict(commit=commit(), others=cards[1:]) | {'CPU seconds of training': seconds}
+    for k in ('training pairs', 'windows of training', 'worlds'): common[k] = sum(c[k] for c in cards)
+    save_model(Model('usable', cards[0] | common, trees, scale), out)
 
-def judge_usable(model, valid, a, folder, out):
-    model = model._replace(card=dict(model.card, calibration=calibrate(probabilities(model.net, model.scale, valid), valid.truth, valid.usable)))
-    test = store('test_103', folder, a.scale)
-    graded = add_misfit(test, calibrate_thresholds(add_misfit(test).misfit.values, PAPER_FRACTIONS))
-    judge(model, test, graded, folder, out, truth_class(test.linear_error.values))
+def ablated(data, without):
+    "`SelectorData` without something"
+    if without == 'terms':
+        x = data.x.copy()
+        x[:,len(window_feature_names()):] = np.nan
+        return data._replace(x=x)
+    kept = data.kind == 'whole' if without == 'windows' else np.ones(len(data.kind), bool)
+    return SelectorData(*(v[kept] for v in data))
+
+def plain_pairs(seed, n, recipe): return simulate_pairs(min(n, 1500), seed, earths=1, linear=True, progress=False, recipe=recipe)
+
+def flat_pairs(seed, n, recipe):
+    "As `draw_pairs`, without focusing and scattered waves"
+    choices = random_world(seeded(seed, 17), min(n, 1500))
+    choices['world'] = choices['world']._replace(focusing=0., scattered=0.)
+    return simulate_pairs(seed=seed, **choices, linear=True, progress=False, recipe=recipe) if seed % 3 else plain_pairs(seed, n, recipe)
+
+def make_ablation(a, folder, out):
+    "Selectors of the study without worlds, physics, terms or windows, calibrated alike"
+    recipe, n = STUDY, max(500, int(ABLATION*a.scale))
+    plan = plan_parts(RECIPES['study'][0] if a.scale == 1 else max(500, int(RECIPES['study'][0]*a.scale)), 0)
+    sources = dict(all=draw_pairs, worlds=plain_pairs, physics=flat_pairs)
+    for without in ('all', 'worlds', 'physics', 'terms', 'windows'):
+        path = folder/'ablation'/f'{without if without in sources else "all"}.npz'
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            log(f'simulate {path.stem}')
+            parts, left = [], n
+            while left > 0:
+                pairs = sources[path.stem](700_000 + len(parts), max(left, 10), recipe)
+                parts.append(selector_data(pairs, len(parts)))
+                left -= pairs.sizes['pair']
+            save_data(join_data(parts), path)
+        data = ablated(load_data(path), without)
+        trees, scale = train_selector(dict(study=data), seed=0)
+        name = 'full' if without == 'all' else f'without_{without}'
+        model, _ = finish_model(name, trees, scale, recipe, data, plan, folder/'study', log, lambda v: ablated(v, without))
+        save_model(model, folder/'ablation'/name)
 
 def make_paper(a, folder, out):
     study = add_misfit(store('study_0', folder, a.scale))
@@ -104,10 +150,10 @@ def judge_paper(model, cal, test, a, folder, out):
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--which', nargs='+', choices=('usable', 'paper'), default=['usable', 'paper'])
-    p.add_argument('--epochs', type=int, default=7)
+    p.add_argument('--which', nargs='+', choices=('usable', 'paper', 'ablation'), default=['usable', 'paper'])
+    p.add_argument('--workers', type=int, default=1, help='processes that simulate')
     p.add_argument('--paper-epochs', type=int, default=12)
-    p.add_argument('--judge', action='store_true', help='train nothing: put the numbers of the test pairs on the cards of the weights that are there')
+    p.add_argument('--judge', action='store_true', help='paper only: train nothing, put the numbers of the test pairs on the card of the weights that are there')
     p.add_argument('--scale', type=float, default=1., help='of the numbers of pairs, to try it out')
     p.add_argument('--folder', default=str(TOP/'runs'/'weights'))
     p.add_argument('--out', default=str(TOP/'data'/'weights'))
@@ -117,4 +163,4 @@ if __name__ == '__main__':
     keep_memory()
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        for k in a.which: dict(usable=make_usable, paper=make_paper)[k](a, folder, out)
+        for k in a.which: dict(usable=make_usable, paper=make_paper, ablation=make_ablation)[k](a, folder, out)

@@ -183,8 +183,6 @@ def train_parser(
     p.add_argument('--out', required=True, metavar='DIR', help='folder of the network and of the finished parts')
     p.add_argument('--pairs', type=int, default=20_000, help='pairs to train on (default 20000); calibration and test '
                                                              'have a quarter as many each')
-    p.add_argument('--epochs', type=int, help='passes over the training pairs (default: 7 to 15, more for fewer pairs)')
-    p.add_argument('--earths', type=int, help='random Earths of each set (default: by the number of pairs)')
     p.add_argument('--seed', type=int, default=0, help='of everything that is random (default 0)')
     p.add_argument('--workers', type=int, default=1, help='processes that simulate (default 1)')
     return p
@@ -200,7 +198,7 @@ def train_main(
         except BaseException:
             if not seen: raise
         if not seen: return status
-    status = _failed('fwinb-train', 'interrupted; finished stores and epochs are kept, the same command goes on', 130)
+    status = _failed('fwinb-train', 'interrupted; finished parts are kept, the same command goes on', 130)
     if args is None: _end_now()
     return status
 
@@ -210,7 +208,7 @@ def _train(a):
     from fwinb.pairs.workers import WorkerLost, keep_memory
     keep_memory()    # allowed here: a command owns its process
     def say(line): print(f'fwinb-train: {line}', file=sys.stderr, flush=True)
-    try: train_recipe(a.recipe, a.pairs, a.out, a.seed, a.epochs, a.earths, a.workers, say)
+    try: train_recipe(a.recipe, a.pairs, a.out, a.seed, a.workers, say)
     except WorkerLost as e: return _failed('fwinb-train', f'{e}; the same command goes on', 1)
     except (ValueError, OSError) as e: return _failed('fwinb-train', e, 2)
     return 0

@@ -4,12 +4,10 @@
 
 # %% auto #0
 __all__ = ['CLOCK', 'GAIN', 'FLIPPED', 'window_seconds', 'score_levels', 'admitted_windows', 'admitted_seconds', 'best_level',
-           'seconds_row', 'seconds_difference', 'station_faults', 'rules_with_terms', 'random_windows', 'kind_weights',
-           'fit_trees', 'tree_score']
+           'seconds_row', 'seconds_difference', 'station_faults', 'rules_with_terms', 'tree_score']
 
 # %% ../../nbs/models/10_windows.ipynb #cdadfba9
 import numpy as np, pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ..features.network_terms import event_order, running_median
 from ..features.windows import parameters_for, schedule_windows, sta_lta, trace_limits
@@ -160,50 +158,7 @@ def rules_with_terms(
     good &= (np.abs(late) < p.tshift_acceptance_level) & (np.abs(loud) < p.dlna_acceptance_level)
     return np.where(good, windows.correlation.values, np.nan)
 
-# %% ../../nbs/models/10_windows.ipynb #ee97610a
-def random_windows(
-    pairs,            # xarray.Dataset of pairs; may be lazy; not changed
-    each:int=2,       # windows of a trace
-    seed:int=0,
-    chunk:int=512,    # pairs read at a time
-)->pd.DataFrame:      # pair, event, left, right; none of traces that cannot be compared
-    "Windows of random length and place where windows may be"
-    recipe, rng = recipe_of(pairs), np.random.default_rng(seed)
-    limits = trace_limits(pairs.distance_deg.values, pairs.event_depth_km.values, recipe)
-    least = int(np.ceil(parameters_for(recipe).c_1*recipe.periods[0]/recipe.dt))
-    room = limits.high - limits.low
-    good = (pairs.status.values == 'ok') & (room > least)
-    for i in range(0, len(good), chunk):
-        w = pairs.waveform[i:i+chunk].values
-        good[i:i+chunk] &= trace_faults(w[:,0], w[:,1]) == ''
-    pair = np.repeat(np.flatnonzero(good), each)
-    length = (least*(room[pair]/least)**rng.random(len(pair))).astype(int)
-    left = limits.low[pair] + (rng.random(len(pair))*(room[pair]-length+1)).astype(int)
-    return pd.DataFrame(dict(pair=pair, event=pairs.event.values[pair], left=left, right=left+length))
-
-def kind_weights(
-    seconds,          # (n,)
-    kind,             # (n,) names
-)->np.ndarray:        # (n,) of mean 1
-    "Weights by seconds within each kind; all kinds together count alike"
-    w = pd.Series(np.asarray(seconds, float))
-    w = w/w.groupby(np.asarray(kind)).transform('sum')
-    return (w/w.mean()).values
-
-# %% ../../nbs/models/10_windows.ipynb #8035aa45
-def fit_trees(
-    x:pd.DataFrame,   # features of the windows, with terms or without
-    usable,           # (n,) bool
-    weight,           # (n,) of `kind_weights`
-    seed:int=0,
-    max_iter:int=300,
-):                    # a classifier of scikit-learn
-    "Gradient-boosted trees on the features of windows"
-    model = HistGradientBoostingClassifier(
-        max_iter=max_iter, learning_rate=.06, max_leaf_nodes=31, min_samples_leaf=60, l2_regularization=1.,
-        max_features=.4, early_stopping=False, random_state=seed)
-    return model.fit(x.values, usable, sample_weight=weight)
-
+# %% ../../nbs/models/10_windows.ipynb #77ebb8ce
 def tree_score(
     model,            # of `fit_trees`
     x:pd.DataFrame,   # the same columns

@@ -88,11 +88,13 @@ def select_parser(
                           'refuses is accepted (default .95)')
     how.add_argument('--threshold', type=float, help='accept from this probability on')
     p.add_argument('--windows', action='store_true',
-                   help='pick windows too, by the rules of FLEXWIN, in all traces that became pairs: beside '
+                   help='decide on windows too, in all traces that became pairs: beside '
                         'selection.csv, selection_windows.csv with a row per window, and selection_windows with the '
                         'accepted ones of each event as JSON')
-    p.add_argument('--window-parameters', metavar='FILE', help='parameters of the windows under the names of pyflex '
-                                                               '(YAML); implies --windows')
+    p.add_argument('--window-rules', action='store_true',
+                   help="windows by the rules of FLEXWIN, instead of the model's probability; implies --windows")
+    p.add_argument('--window-parameters', metavar='FILE', help='parameters of these rules under the names of pyflex '
+                                                               '(YAML); implies --window-rules')
     p.add_argument('--workers', type=int, default=1, help='processes (default 1)')
     return p
 
@@ -161,7 +163,7 @@ def _select(a, parts):
     return _no_pair(table) if (table.decision == 'dropped').all() else 0
 
 # %% ../nbs/commands/02_commands.ipynb #66ef1c9f
-def _windows(a): return a.window_parameters or a.windows
+def _windows(a): return a.window_parameters or ('rules' if a.window_rules else a.windows)
 
 def _recipe(a): return dict(recipe=a.recipe) if a.recipe else {}
 

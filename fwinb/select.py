@@ -33,9 +33,9 @@ from .earth.toroidal import prem_components
 from .features.windows import (
     WindowParameters, check_parameters, parameters_for, read_parameters, window_rows, window_table)
 from .models.pretrained import (
-    SHIPPED, classify, decide, describe, fitting_model, forecast_set, forecast_words, limits_for, load_model,
+    SHIPPED, classify, decide, describe, fitting_model, judge_windows, window_inputs, forecast_set, forecast_words, limits_for, load_model,
     model_recipe, pairs_recipe, unlike_recipe)
-from .pairs.plot import draw_coast
+from .pairs.plot import draw_coast, shown_windows
 from .pairs.recipes import check_recipe, load_recipe
 from .pairs.schema import CLASSES, STUDY, Recipe
 from .pairs.store import atomic_group, atomic_path, open_pairs, walk_files
@@ -48,13 +48,14 @@ def describe_parts(
     n:int,  # number of pairs
     model,  # of `load_model`
     windows:WindowParameters=None, # of the windows to pick; None: no windows
+    every:bool=False, # all candidates, with what the selector reads of them, for `judge_windows`
 )->tuple[pd.DataFrame,dict,pd.DataFrame]: # features in order; index -> exception of those without; rows of windows
     "Features and windows of pairs, whatever is wrong with some of them"
     tables, faults, picked = [], {}, []
     def between(a, b):
         try:
             pairs = part(a, b)
-            features, rows = describe(pairs, model), [] if windows is None else [_pick(pairs, windows)]
+            features, rows = describe(pairs, model), [] if windows is None else [_pick(pairs, windows, every)]
             tables.append(features)
             picked.extend(rows)
         except Exception as e:
@@ -67,9 +68,12 @@ def describe_parts(
 
 def _joined(tables): return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
-def _pick(pairs, windows):
+def _pick(pairs, windows, every):
     "Rows of windows; a single pair whose windows fail keeps its features, and its row says why"
-    try: return window_rows(pairs, window_table(pairs, windows))
+    try:
+        found = window_table(pairs, windows)
+        if every: found = found._replace(table=window_inputs(pairs, found.table))
+        return window_rows(pairs, found, every)
     except Exception as e:
         if pairs.sizes['pair'] > 1: raise                         # the pairs are halved until it stands alone
         name = {k: pairs[k].values.astype(str) for k in ('event', 'station', 'component')}
@@ -99,7 +103,7 @@ def describe_event(
     task,             # name and obspy Event
     model,            # of `load_model`
     archive:Archive,
-    windows=None,     # as for `describe_parts`
+    windows=None, every=False, # as for `describe_parts`
 )->tuple:             # ledger row for every trace; features of the rows that are kept; rows of windows
     "Ledger, features and windows of one event"
     try:
@@ -107,7 +111,7 @@ def describe_event(
         kept = [r for r in rows if r['status'] == 'kept']
         if [r['station'] for r in kept] != [v['station'] for v in values]: raise ValueError('pairs and ledger differ')
         def part(a, b): return pair_dataset(values[a:b], recipe=archive.recipe)
-        features, faults, picked = describe_parts(part, len(values), model, windows)
+        features, faults, picked = describe_parts(part, len(values), model, windows, every)
         for i, e in faults.items(): _drop(kept[i], as_error(e, archive.top))
         if len(features) and 'time' not in features: features['time'] = centroid(task[1])[0].time.timestamp
         return as_ledger(rows), features, picked
@@ -136,12 +140,12 @@ def describe_block(
     task,   # index of the first pair, and of the last plus one
     model,  # of `load_model`
     path,   # a store of pairs
-    windows=None, # as for `describe_parts`
+    windows=None, every=False, # as for `describe_parts`
 )->tuple:   # ledger row for every pair; features of the rows that are kept; rows of windows
     "Ledger, features and windows of a block of pairs of a store"
     rows = block_ledger(path, task)
     def part(a, b): return _open(path).isel(pair=slice(task[0]+a, task[0]+b)).load()
-    features, faults, picked = describe_parts(part, len(rows), model, windows)
+    features, faults, picked = describe_parts(part, len(rows), model, windows, every)
     for i, e in faults.items(): _drop(rows[i], as_error(e, path))
     return as_ledger(rows), features, picked
 
@@ -316,19 +320,19 @@ class Plan(NamedTuple):
 
 def plan_store(
     path,            # a store of pairs
-    windows=None,    # as for `describe_parts`
+    windows=None, every=False, # as for `describe_parts`
     block:int=256,   # pairs in one task
 )->Plan:
     "Divide a store of pairs into blocks"
     n = open_pairs(path, dask=False).sizes['pair']
     if not n: raise ValueError(f'{path} holds no pairs')
     blocks = [(i, min(i+block, n)) for i in range(0, n, block)]
-    job = partial(describe_block, path=path, windows=windows)
-    return Plan(job, blocks, partial(failed_block, path), [], [path], (block, windows))
+    job = partial(describe_block, path=path, windows=windows, every=every)
+    return Plan(job, blocks, partial(failed_block, path), [], [path], (block, windows, every))
 
 def plan_archive(
     obs, syn=None, events=(), inventory=(), skip=(), stations=(), units='', recipe=STUDY, # as for `select`
-    windows=None,    # as for `describe_parts`
+    windows=None, every=False, # as for `describe_parts`
 )->Plan:
     "Divide an archive into events"
     events, inventory = named_files(events, 'events'), named_files(inventory, 'stations')
@@ -339,21 +343,22 @@ def plan_archive(
     names_only = archive._replace(events=[(name, None) for name, _ in archive.events], bad=[])
     def lost(task, text): return failed_event(*task, archive, text)
     files = [obs, *([syn] if syn else []), *events, *inventory, *stations]
-    job, rest = partial(describe_event, archive=names_only, windows=windows), unused_rows(archive)
-    return Plan(job, recorded_events(archive), lost, rest, files, (str(syn), units, recipe, windows))
+    job = partial(describe_event, archive=names_only, windows=windows, every=every)
+    rest = unused_rows(archive)
+    return Plan(job, recorded_events(archive), lost, rest, files, (str(syn), units, recipe, windows, every))
 
 # %% ../nbs/commands/00_select.ipynb #427cbd45
 def make_plan(
-    obs, syn, events, inventory, skip, stations, units, recipe, windows, say, # as for `select`
+    obs, syn, events, inventory, skip, stations, units, recipe, windows, every, say, # as for `plan_archive`
 )->Plan:
     "The work of a selection, from a store or from an archive"
     if is_store(obs):
         if syn or units or events or inventory or stations:
             raise ValueError(f'{obs} is a store of pairs: it has its synthetics, events and stations already')
-        return plan_store(Path(obs), windows)
+        return plan_store(Path(obs), windows, every)
     given, syn = syn, find_synthetics(obs, syn)
     if given is None and syn: say(f'synthetics: {syn}')
-    return plan_archive(obs, syn, events, inventory, skip, stations, units, recipe, windows)
+    return plan_archive(obs, syn, events, inventory, skip, stations, units, recipe, windows, every)
 
 def run_plan(
     plan:Plan, loaded,                           # the work, and the model
@@ -404,13 +409,14 @@ class Selection(NamedTuple):
 
 # %% ../nbs/commands/00_select.ipynb #c22672b1
 def window_settings(
-    windows,          # None or False: none; True: of the recipe; a file for `read_parameters`; `WindowParameters`
+    windows,          # None or False: none; True or 'rules': of the recipe; a file for `read_parameters`; parameters
     recipe:Recipe,
 )->WindowParameters:  # None: no windows
     "Parameters of the windows that are asked for"
     if windows is None or windows is False: return None
     if isinstance(windows, WindowParameters): return check_parameters(windows)
-    if windows is True: return parameters_for(recipe)
+    if windows is True: return parameters_for(recipe, check_global_data_quality=False)    # the selector sees the quality
+    if windows == 'rules': return parameters_for(recipe)
     found = read_parameters(windows, recipe)
     if not np.isclose(found.min_period, recipe.periods[0], rtol=.2):
         raise ValueError(f'{windows}: min_period is {found.min_period:g} s, that of the recipe {recipe.name} '
@@ -432,12 +438,28 @@ def join_windows(
                      reason=out.reason.where(~lost, out.why))
     return out.reindex(columns=WINDOW_PAGE)
 
-def _with_windows(traces, results, recipe, parameters):
+def _judged(table, model, precision, rows):
+    "Rows of windows after the selector has decided; of the refused ones those that are worth to be shown"
+    has = rows.window.values > 0
+    place = pd.Series(range(len(table)), pd.MultiIndex.from_frame(table[['event', 'station']]))
+    w = rows[has].reset_index(drop=True)
+    w['pair'] = place.reindex(pd.MultiIndex.from_frame(w[['event', 'station']])).values
+    w = shown_windows(judge_windows(w, table, model, precision))
+    w = w.assign(window=w.groupby(['event', 'station']).cumcount() + 1)
+    return pd.concat([w, rows[~has].reindex(columns=w.columns)], ignore_index=True)
+
+def _with_windows(traces, results, recipe, parameters, judge):
     "A `Selection` from the results of all tasks"
     rows = _joined([r[2] for r in results if len(r[2])])
+    if judge and len(rows): rows = judge(rows)
     times = [r[1][['event', 'time']] for r in results if 'time' in r[1]]
     times = dict(_joined(times).drop_duplicates().values) if times else {}
     return Selection(traces, join_windows(rows, traces), times, recipe, parameters)
+def _check_shares(**shares):
+    "Refuse what is no share"
+    for name, x in shares.items():
+        if x is not None and not 0 < x < 1: raise ValueError(f'{name} is {x}, not between 0 and 1')
+
 
 # %% ../nbs/commands/00_select.ipynb #9c6b7b98
 def select(
@@ -456,30 +478,30 @@ def select(
     checkpoint=None,        # folder for finished events, see `Checkpoint`; None: they are not kept
     say=lambda line: None,  # called with a line on what is used
     recipe=None,            # components, window and band, as for `load_recipe`; None: the model's, or the store's
-    windows=None,           # True, or a file as for `read_parameters`: pick windows too
+    windows=None,           # True: windows too, by the selector; 'rules', or a file: by FLEXWIN's, see `window_settings`
 )->pd.DataFrame:            # one row per trace: columns `PAGE`, and the coordinates; with `windows` a `Selection`
     "A decision for every trace: accept, refuse, cannot say or dropped"
-    for name, x in (('precision', precision), ('threshold', threshold)):
-        if x is not None and not 0 < x < 1: raise ValueError(f'{name} is {x}, not between 0 and 1')
+    _check_shares(precision=precision, threshold=threshold)
     recipe = settle_recipe(obs, recipe, model)
-    picking = window_settings(windows, recipe)
     load = partial(fitting_model, model, recipe)
     loaded = load()
     if loaded.net is None: say(f'no network knows the recipe {recipe.name}: misfit, correlation and delay only')
     elif model in SHIPPED and loaded.name != model: say(f'model: {loaded.name}, for the recipe {recipe.name}')
     limits_for(loaded, precision, threshold)    # a wrong limit is refused before the work
-    plan = make_plan(obs, syn, events, inventory, skip, stations, units, recipe, picking, say)
+    every = windows is True and 'window_calibration' in loaded.card
+    picking = window_settings('rules' if windows is True and not every else windows, recipe)
+    plan = make_plan(obs, syn, events, inventory, skip, stations, units, recipe, picking, every, say)
     results = run_plan(plan, loaded, load, workers, progress, skip, checkpoint, say)
     ledgers, tables = [r[0] for r in results], [r[1] for r in results if len(r[1])]
-    decided, forecast = None, None
+    table, decided = _joined(tables), None
     if tables:
-        table = pd.concat(tables, ignore_index=True)
         with one_thread(): decided = decide_pairs(table, loaded, precision, threshold, recipe)
-        forecast = forecast_set(table, decided.usable, decided.decision, loaded)
     ledger = pd.concat([t for t in (*ledgers, as_ledger(plan.rest)) if len(t)], ignore_index=True)
     traces = note_unlisted(join_ledger(ledger, decided))
-    traces.attrs['forecast'] = forecast         # of the set as a whole, for `summary`; None: no pair
-    return traces if picking is None else _with_windows(traces, results, recipe, picking)
+    if tables: traces.attrs['forecast'] = forecast_set(table, decided.usable, decided.decision, loaded)
+    if picking is None: return traces
+    return _with_windows(traces, results, recipe, picking, partial(_judged, table, loaded, precision) if every else None)
+
 
 # %% ../nbs/commands/00_select.ipynb #f197d426
 def _folder_beside(out, ending, ours):

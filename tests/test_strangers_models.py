@@ -11,16 +11,16 @@ from fwinb.inspection.widget import classes_text
 from fwinb.labels.misfit import PAPER_THRESHOLDS, add_misfit, band_words, grade, regrade, threshold_table
 from fwinb.labels.timefreq import tf_grid
 from fwinb.labels.truth import baseline_table
-from fwinb.models import selector, train
+from fwinb.models import train
 from fwinb.models.baselines import pair_tables
 from fwinb.models.inference import file_digest
 from fwinb.models.metrics import apply_platt, calibration_table, class_metrics, decision_limits, decision_table, recall_table_by
-from fwinb.models.pretrained import classify, decide, describe, limits_for, load_model, predict
+from fwinb.models.pretrained import classify, decide, describe, limits_for, load_model, predict, whole_inputs
 from fwinb.models.selector import calibrate
 from fwinb.models.train import choose_device, index_loaders
 from fwinb.pairs.bootstrap import bootstrap_events, events_note
 from fwinb.pairs.plot import pair_title
-from fwinb.pairs.schema import as_variable, check_pairs
+from fwinb.pairs.schema import STUDY, as_variable, check_pairs
 from fwinb.pairs.signal import BAND
 from fwinb.pairs.store import open_pairs, save_pairs
 
@@ -121,20 +121,6 @@ def test_loaders_use_it(monkeypatch):
     monkeypatch.setattr(train, 'choose_device', lambda device=None: torch.device('meta' if device is None else device))
     dls = index_loaders(torch.zeros(8, 2, 16), ['a', 'b']*4, range(4), range(4, 8), ['a', 'b'], bs=2)
     assert {dls.device.type, dls.train.device.type, dls.valid.device.type, dls.train.dataset.x.device.type, dls.train.dataset.index.device.type} == {'meta'}
-
-def test_selector_uses_it(monkeypatch, simulated):
-    part = selector.selector_data(simulated.isel(pair=slice(0, 120)), 64)
-    asked, loaders = [], []
-    def choose(device=None): asked.append(device); return torch.device('meta')
-    def stop(dls, *args, **keys): loaders.append(dls); raise InterruptedError
-    monkeypatch.setattr(selector, 'choose_device', choose)
-    monkeypatch.setattr(selector, 'make_learner', stop)
-    for device in (None, 'cuda:1'):
-        with pytest.raises(InterruptedError): selector.train_selector(part, part, 1, bs=32, filters=(4,), embedding=4, width=8, progress=False, device=device)
-    assert asked == [None, 'cuda:1']
-    for dls in loaders:
-        sets = [dls.train.dataset, dls.valid.dataset]
-        assert {dls.device.type, dls.train.device.type, dls.valid.device.type, *(t.device.type for s in sets for t in (s.x, s.f, s.y, s.index))} == {'meta'}
 
 # a precision is a mean, and the calibration of a card is applied as it is written
 
@@ -238,9 +224,9 @@ CARDS = {
     'refusal NaN': (put(float('nan'), 'calibration', 'refuse_below'), 'calibration.refuse_below'),
     'a list of limits': (put([.5], 'calibration', 'accept_from'), 'calibration.accept_from'), 'a limit above 1': (put(1.5, 'calibration', 'accept_from', '0.95'), 'calibration.accept_from.0.95'),
     'precision in words': (put(.6, 'calibration', 'accept_from', 'high'), 'calibration.accept_from.high'), 'precision NaN': (put(.6, 'calibration', 'accept_from', 'nan'), 'calibration.accept_from.nan'),
-    'unknown network': (put('Transformer', 'architecture'), 'architecture'), 'unknown argument': (put(1, 'arguments', 'colour'), 'arguments'),
-    'argument text': (put('wide', 'arguments', 'width'), 'arguments'), 'argument negative': (put(-5, 'arguments', 'width'), 'arguments'),
-    'other width': (put(128, 'arguments', 'width'), 'the weight'), 'all memory': (put(10**9, 'arguments', 'width'), 'the weight'),
+    'unknown network': (put('Transformer', 'architecture'), 'architecture'), 'version 0.1': (put('SelectorNet', 'architecture'), 'version 0.1: train it anew'),
+    'others number': (put(3, 'others'), "'others' is 3"), 'others of numbers': (put([3], 'others'), "'others' is [3]"), 'another recipe that is none': (put([dict(recipe=3)], 'others'), "'recipe' is none"),
+    'another calibration that is none': (put([dict(calibration=dict(temperature=1.))], 'others'), 'calibration.platt'),
 }
 
 @pytest.mark.parametrize('case', CARDS)
@@ -270,11 +256,11 @@ def changed(name, f):
     return change
 
 NETS = {
-    'NaN': (changed('net.top.4.bias', lambda v: v*np.nan), "'net.top.4.bias' has values that are not finite"), 'infinite knots': (changed('knots', lambda v: v/0), "'knots' has values"),
-    'a weight missing': (lambda t: {k: v for k, v in t.items() if k != 'net.top.4.bias'}, "the weight 'top.4.bias' is missing"), 'a weight more': (lambda t: t | {'net.more': torch.zeros(3)}, "the weight 'more' is (3,)"),
-    'a weight cut': (changed('net.top.4.bias', lambda v: v[:2].clone()), "the weight 'top.4.bias' is (2,)"),
-    'no scale': (lambda t: {k: v for k, v in t.items() if k != 'knots'}, "lack ['knots']"), 'scale cut': (changed('knots', lambda v: v[:5].clone()), 'knots and missing'),
-    'other flags': (changed('missing', lambda v: ~v), 'knots and missing')}
+    'NaN': (changed('trees.value', lambda v: v*np.nan), "'trees.value' has values that are not finite"), 'infinite knots': (changed('knots', lambda v: v/0), "'knots' has values"),
+    'an array missing': (lambda t: {k: v for k, v in t.items() if k != 'trees.left'}, "lack ['trees.left']"), 'an array cut': (changed('trees.value', lambda v: v[:2].clone()), 'the arrays of the trees have the shapes'),
+    'a way back': (changed('trees.left', lambda v: 0*v), 'lead nowhere'), 'a way beyond': (changed('trees.right', lambda v: v + 10**6), 'lead nowhere'), 'a feature beyond': (changed('trees.feature', lambda v: v + 100), 'ask for more than'),
+    'two classes': (lambda t: changed('trees.baseline', lambda v: v[:2].clone())(changed('trees.root', lambda v: v[:,:2].clone())(t)), 'the trees are of 2 classes'),
+    'no scale': (lambda t: {k: v for k, v in t.items() if k != 'knots'}, "lack ['knots']"), 'scale cut': (changed('knots', lambda v: v[:5].clone()), 'knots and missing')}
 
 @pytest.mark.parametrize('case', NETS)
 def test_broken_weights(case, tmp_path):
@@ -371,7 +357,7 @@ def test_tables_use_the_times(simulated):
     old = list(dict.fromkeys(simulated.event.values))
     new = dict(zip(old, rng.permutation(old)))
     renamed = simulated.assign(event=('pair', np.array([new[e] for e in simulated.event.values], object)))
-    a, b = (selector.selector_data(p).features for p in (simulated, renamed))
+    a, b = (whole_inputs(describe(p, load_model()), STUDY) for p in (simulated, renamed))
     np.testing.assert_allclose(a, b, atol=1e-6)
     a, b = (pair_tables(p).history_delay_lag for p in (simulated, renamed))
     np.testing.assert_allclose(a, b, atol=1e-6)

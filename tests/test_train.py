@@ -82,37 +82,30 @@ def toy_file(tmp_path_factory):
 def toy_pairs(toy_file):
     "Two earthquakes at 60 stations, up and transverse"
     from fwinb.earth.simulate import simulate_pairs
-    return simulate_pairs(240, 5, earths=2, per_event=60, recipe=str(toy_file), progress=False)
+    return simulate_pairs(240, 5, earths=2, per_event=60, recipe=str(toy_file), progress=False, linear=True)
 
 @pytest.fixture(scope='module')
 def toy_model(toy_pairs):
-    "A network of this recipe with random weights, and a card"
-    import torch
-    from fwinb.models.pretrained import Model, SelectorNet, describe, feature_matrix, fit_scale, no_model
-    from fwinb.features.network_terms import network_term_table
+    "Trees taught on these pairs, and a card"
+    from fwinb.models.pretrained import Model
     from fwinb.models.recipe_model import recipe_card
+    from fwinb.models.selector import selector_data, train_selector
     from fwinb.pairs.schema import recipe_of
-    import pandas as pd
-    recipe = recipe_of(toy_pairs)
-    table = describe(toy_pairs, no_model(recipe))
-    scale = fit_scale(feature_matrix(table, network_term_table(table, recipe=recipe), recipe))
-    torch.manual_seed(0)
-    net = SelectorNet(len(scale.knots) + int(scale.missing.sum()), filters=(4,), embedding=4, width=8).eval()
-    history = pd.DataFrame(dict(train_loss=[1.], valid_loss=[1.], accuracy=[.5], seconds=[1.]))
-    plan = dict(train_0=(500, 1, 2), calibrate=(200, 2, 2), test=(200, 3, 2))
+    data = selector_data(toy_pairs)
+    trees, scale = train_selector(dict(toy=data), iterations=5)
     calibration = dict(temperature=1., platt=[1., 0.], accept_from={'0.9': .8}, refuse_below=.2)
-    return Model('toy', recipe_card(recipe, net, history, plan, .3) | dict(calibration=calibration, weights=''), net, scale)
+    plan = dict(train_0=(500, 1), calibrate=(200, 2), test=(200, 3))
+    return Model('toy', recipe_card(recipe_of(toy_pairs), data, plan, .3) | dict(calibration=calibration, weights=''), trees, scale)
 
 def test_card_with_recipe(toy_model, toy_pairs, tmp_path):
     "Saved, loaded from its folder, it knows its recipe and says the same; fewer components are fine"
-    from fwinb.models.pretrained import load_model, model_features, model_recipe, predict
+    from fwinb.models.pretrained import load_model, model_recipe, predict, selector_names
     from fwinb.models.selector import save_model
     from fwinb.pairs.schema import recipe_of
     save_model(toy_model, tmp_path/'toy')
     back, recipe = load_model(tmp_path/'toy'), recipe_of(toy_pairs)
-    assert model_recipe(back) == recipe and back.card['features'] == list(model_features(recipe))
-    assert back.card['features'][-1] == 'component_T' and 'delay_50_69' in back.card['features']
-    assert back.card['npts'] == 128*3000/1800 // 1 + 1
+    assert model_recipe(back) == recipe and back.card['features'] == list(selector_names(recipe))
+    for name in ('component', 'delay_band_1', 'event_delay_band_1'): assert name in back.card['features']
     first, second = (predict(toy_pairs, m, .9) for m in (toy_model, back))
     np.testing.assert_array_equal(first.usable_probability, second.usable_probability)
     assert (np.isfinite(first.usable_probability) == (toy_pairs.status == 'ok')).all()
@@ -140,7 +133,9 @@ def test_wrong_recipe(toy_model, toy_pairs):
         with pytest.raises(ValueError, match=words):
             describe(toy_pairs.assign_attrs(recipe_attrs(other), band_hz=list(own.band if 'periods' in words else other.band)), toy_model)
     assert fitting_model('usable', STUDY).net is not None and fitting_model('usable', load_recipe('short')).net is None
-    assert fitting_model('usable', load_recipe('surface')).name == 'surface'
+    for name in ('surface', 'middle'):
+        known = fitting_model('usable', load_recipe(name))
+        assert known.name == 'usable' and known.card['recipe']['name'] == name and known.card['calibration'] != load_model().card['calibration']
 
 @pytest.mark.parametrize('recipe, why', [(['Z'], "'recipe' is none"), (dict(name='x'), 'missing'), (dict(components=['Q']), 'Z, R and T'),
                                           (dict(length=100.), 'shorter than 3 periods'), (dict(edges=[1, 2]), 'edges')])
@@ -160,24 +155,8 @@ def test_folder_of_a_model(toy_model, tmp_path):
     for k in 'ab': save_model(toy_model._replace(name=k), tmp_path)
     with pytest.raises(ValueError, match=r'holds 2 cards of models \(a.json, b.json\)'): load_model(tmp_path)
 
-def test_selector_goes_on(toy_pairs, tmp_path):
-    "Interrupted after its second epoch, the training goes on to the same weights"
-    from fwinb.models.selector import selector_data, train_selector
-    half = np.isin(toy_pairs.event.values, toy_pairs.event.values[:1])
-    parts = [selector_data(toy_pairs.isel(pair=np.flatnonzero(k)), 64) for k in (half, ~half)]
-    lines = []
-    def stop(line):
-        lines.append(line)
-        if line.startswith('epoch 2'): raise KeyboardInterrupt
-    def train(checkpoint, say=None):
-        return train_selector(*parts, 4, bs=16, filters=(4,), embedding=4, width=8, progress=False, device='cpu', checkpoint=checkpoint, say=say)
-    with pytest.raises(KeyboardInterrupt): train(tmp_path/'run', stop)
-    resumed, whole = train(tmp_path/'run', lines.append), train(None)
-    assert [x[:12] for x in lines] == [f'epoch {k} of 4' for k in (1, 2, 3, 4)]
-    for a, b in zip(resumed[0].state_dict().values(), whole[0].state_dict().values()): assert (a == b).all()
-
 def train_command(recipe, out):
-    command = f"from fwinb.commands import train_main; raise SystemExit(train_main(['--recipe', {str(recipe)!r}, '--pairs', '500', '--epochs', '4', '--out', {str(out)!r}]))"
+    command = f"from fwinb.commands import train_main; raise SystemExit(train_main(['--recipe', {str(recipe)!r}, '--pairs', '500', '--out', {str(out)!r}]))"
     return subprocess.Popen([sys.executable, '-c', command], stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 def test_fwinb_train(toy_file, tmp_path, request):
@@ -186,11 +165,11 @@ def test_fwinb_train(toy_file, tmp_path, request):
     from fwinb.models.pretrained import load_model, model_recipe
     child = train_command(toy_file, tmp_path/'a')
     for line in child.stderr:
-        if 'epoch 2 of 4' in line: break
+        if 'train_0: 500 pairs' in line: break
     os.killpg(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL and not list((tmp_path/'a').glob('*.json'))
     said = {k: train_command(toy_file, tmp_path/k).communicate()[1] for k in 'ab'}
-    assert 'epoch 2 of' not in said['a'] and 'epoch 4 of' in said['a'] and 'is ready: fwinb-select --model' in said['a']
+    assert 'calibrate: ' in said['a'] and 'is ready: fwinb-select --model' in said['a']
     a, b = (load_model(tmp_path/k) for k in 'ab')
     assert a.card['weights'] == b.card['weights'] and model_recipe(a).components == ('Z', 'T')
     assert 'is of another training' in train_command('surface', tmp_path/'a').communicate()[1]

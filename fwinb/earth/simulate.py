@@ -303,7 +303,8 @@ def prepare(
                              f'at every distance; end it before {recipe.end:g} s')
     if not 0 <= recorded <= 1: raise ValueError(f'recorded is {recorded}, not a fraction')
     if not 0 <= noise < np.inf: raise ValueError(f'noise is {noise}, not a factor from 0')
-    for name, x, high in (('seed', seed, 2**63), ('earths', earths, 127), ('per_event', per_event, MOST_STATIONS + world.more)):
+    most = MOST_STATIONS + world.more
+    for name, x, high in (('seed', seed, 2**63), ('earths', earths, 127), ('per_event', per_event, most)):
         low = int(name != 'seed')
         if not isinstance(x, (int, np.integer)) or not low <= x <= high:
             raise ValueError(f'{name} is {x!r}, not a whole number from {low} to {high}')
@@ -450,7 +451,7 @@ MOST_FOCUSING = .7   # of ln A: beyond it rays of first order are no longer true
 MOST_CODA = .6       # of the norm of the fundamental branch
 
 def _bends(setup, i, source, place):
-    "Component -> ln amplitude (n, frequency) by focusing; and the angle (n,) by which Rayleigh waves arrive off, degrees"
+    "Component -> ln amplitude (n, frequency) by focusing; angle (n,) by which Rayleigh waves arrive off, degrees"
     if not setup.smooth: return {}, 0.
     here, k = (np.full(len(place), x) for x in (source.latitude, source.longitude)), setup.world.focusing
     path, maps = (*here, place.latitude.values, place.longitude.values), setup.smooth[i % len(setup.earths)]

@@ -796,9 +796,10 @@ _NONE = dict(
 def window_rows(
     pairs,               # Dataset of pairs
     windows:Windows,     # of `window_table(pairs)`
+    every:bool=False,    # all candidates, instead of those that are worth to be shown
 )->pd.DataFrame:         # columns of `window_table` with `window`, the number in its trace; 0: it has none
     "A row per window, and a row per trace without one"
-    shown = shown_windows(windows.table)
+    shown = windows.table if every else shown_windows(windows.table)
     shown = shown.assign(window=shown.groupby('pair').cumcount() + 1)
     none = np.setdiff1d(np.arange(len(windows.fates)), shown.pair)
     fates, status = windows.fates.loc[none, [*_NONE]], windows.fates.status.values[none]

@@ -303,9 +303,11 @@ def finish_model(
     valid = change(load_data(work/'calibrate.npz'))
     whole = valid.kind == 'whole'
     usable, p = valid.error < USABLE, tree_probabilities(trees, valid.x)
-    event = valid.event[whole]
-    limits = calibrate(p[whole], truth_class(valid.error[whole]), usable[whole], event=event, world=_world(event))
-    model = Model(name, recipe_card(recipe, data, plan, usable[whole].mean()) | dict(calibration=limits), trees, scale)
+    def limits(rows):
+        event = valid.event[rows]
+        return calibrate(p[rows], truth_class(valid.error[rows]), usable[rows], event=event, world=_world(event))
+    limits = dict(calibration=limits(whole), window_calibration=limits(valid.kind == 'candidates'))
+    model = Model(name, recipe_card(recipe, data, plan, usable[whole].mean()) | limits, trees, scale)
     test = add_misfit(open_pairs(work/'test.zarr', dask=False))
     test = regrade(test, calibrate_thresholds(test.misfit.values, PAPER_FRACTIONS))
     return judge_model(model, test, truth_class(test.linear_error.values), say)[:2]

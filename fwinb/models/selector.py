@@ -111,7 +111,9 @@ def fit_trees(
     model = HistGradientBoostingClassifier(
         max_iter=max_iter, learning_rate=rate, max_leaf_nodes=leaves, min_samples_leaf=60, l2_regularization=1.,
         max_features=.4, early_stopping=False, random_state=seed)
-    return model.fit(np.asarray(x), classes, sample_weight=weight)
+    x = np.array(x)
+    x[:,np.isnan(x).all(0)] = 0                     # a column without any value is asked for nothing
+    return model.fit(x, classes, sample_weight=weight)
 
 def train_selector(
     sets:dict,        # name of a recipe -> SelectorData
@@ -155,7 +157,8 @@ def save_model(
 )->Path:           # of the card
     "`NAME.safetensors` and `NAME.json`"
     weights, card = Path(folder)/f'{model.name}.safetensors', Path(folder)/f'{model.name}.json'
-    if isinstance(model.net, Trees): tensors = {f'trees.{k}': torch.from_numpy(v) for k, v in model.net._asdict().items()}
+    arrays = model.net._asdict() if isinstance(model.net, Trees) else {}
+    if arrays: tensors = {f'trees.{k}': torch.from_numpy(v) for k, v in arrays.items()}
     else: tensors = {f'net.{k}': v.detach().cpu().contiguous() for k, v in model.net.state_dict().items()}
     if model.scale is not None:
         tensors |= dict(knots=torch.from_numpy(model.scale.knots), missing=torch.from_numpy(model.scale.missing))

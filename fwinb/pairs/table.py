@@ -48,10 +48,12 @@ WINDOW_COLUMNS = dict(
     region=Column('', "body, surface or mantle: what arrives in its middle, by the group velocity"),
     phases=Column('', 'body waves that arrive in it, by their times in PREM or the Earth model of the parameters; '
                       'on T those of SH'),
-    decision=Column('', 'accept or refuse, by the rules of FLEXWIN, whatever the decision on the trace; '
-                        'none: the trace has no window'),
-    reason=Column('', 'the rule that refuses the window (s2n: faint, tshift: late or early, dlna: amplitude, cc: '
-                      'unlike); or why the trace has none: what its last candidate failed, or its own reason'),
+    decision=Column('', 'accept or refuse, by the selector or by the rules of FLEXWIN, whatever the decision on the '
+                        'trace; none: the trace has no window'),
+    reason=Column('', 'why the window is refused: the rule that it fails (s2n: faint, tshift: late or early, dlna: '
+                      'amplitude, cc: unlike), or low probability; or why the trace has none: what its last candidate '
+                      'failed, or its own reason'),
+    usable_window=Column('', 'probability that the window is usable, 0 to 1; empty: the rules decided'),
     lag_s=COLUMNS['lag_s'], correlation=COLUMNS['correlation'], dlnA=COLUMNS['dlnA'],
     snr=Column('', 'largest observation in it over that before the first arrival; empty: not known'),
     weight=Column('', 'length in shortest periods times correlation, by which overlaps are resolved'),

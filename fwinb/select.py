@@ -33,8 +33,8 @@ from .earth.toroidal import prem_components
 from .features.windows import (
     WindowParameters, check_parameters, parameters_for, read_parameters, window_rows, window_table)
 from .models.pretrained import (
-    SHIPPED, classify, decide, describe, fitting_model, judge_windows, window_inputs, forecast_set, forecast_words, limits_for, load_model,
-    model_recipe, pairs_recipe, unlike_recipe)
+    SHIPPED, classify, decide, describe, fitting_model, forecast_set, forecast_words, judge_windows, limits_for,
+    load_model, model_recipe, pairs_recipe, unlike_recipe, window_inputs)
 from .pairs.plot import draw_coast, shown_windows
 from .pairs.recipes import check_recipe, load_recipe
 from .pairs.schema import CLASSES, STUDY, Recipe

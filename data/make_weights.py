@@ -22,7 +22,7 @@ from fwinb.labels.misfit import PAPER_FRACTIONS, add_misfit, calibrate_threshold
 from fwinb.models.inference import predict_proba
 from fwinb.models.pretrained import Model, load_model
 from fwinb.models.recipe_model import (
-    LIMITS, draw_pairs, finish_model, judge_model, load_data, make_parts, plan_parts, save_data, training_data)
+    LIMITS, calibrate_model, draw_pairs, finish_model, judge_model, load_data, make_parts, plan_parts, save_data, training_data)
 from fwinb.models.resnet import ResNet1d, network_input
 from fwinb.models.selector import SelectorData, calibrate, join_data, save_model, selector_data, train_selector
 from fwinb.models.train import fit, index_loaders, make_learner, seed_everything
@@ -120,8 +120,8 @@ def make_ablation(a, folder, out):
         data = ablated(load_data(path), without)
         trees, scale = train_selector(dict(study=data), seed=0)
         name = 'full' if without == 'all' else f'without_{without}'
-        model, _ = finish_model(name, trees, scale, recipe, data, plan, folder/'study', log, lambda v: ablated(v, without))
-        save_model(model, folder/'ablation'/name)
+        valid = ablated(load_data(folder/'study'/'calibrate.npz'), without if without != 'windows' else 'nothing')
+        log(f"{save_model(calibrate_model(name, trees, scale, recipe, data, plan, valid), folder/'ablation'/name)} is ready")
 
 def make_paper(a, folder, out):
     study = add_misfit(store('study_0', folder, a.scale))

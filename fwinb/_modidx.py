@@ -2362,6 +2362,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'fwinb/models/recipe_model.py'),
                                            'fwinb.models.recipe_model.best_precision': ( 'models/recipe_model.html#best_precision',
                                                                                          'fwinb/models/recipe_model.py'),
+                                           'fwinb.models.recipe_model.calibrate_model': ( 'models/recipe_model.html#calibrate_model',
+                                                                                          'fwinb/models/recipe_model.py'),
                                            'fwinb.models.recipe_model.card_metrics': ( 'models/recipe_model.html#card_metrics',
                                                                                        'fwinb/models/recipe_model.py'),
                                            'fwinb.models.recipe_model.draw_data': ( 'models/recipe_model.html#draw_data',

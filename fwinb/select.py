@@ -484,7 +484,8 @@ def _check_shares(**shares):
 
 def _about_set(table, decided, model, suspects):
     "What is known of the set as a whole, for `summary`"
-    return dict(forecast=forecast_set(table, decided.usable, decided.decision, model), suspects=suspects)
+    forecast = forecast_set(table, decided.usable, decided.decision, model)
+    return dict(forecast=forecast, suspects=suspects.to_dict('records'))
 
 
 # %% ../nbs/commands/00_select.ipynb #9c6b7b98
@@ -645,9 +646,7 @@ def summary(
     lines = [f'{len(table)} traces of {events} event{"s"*(events != 1)}: {counts}']
     forecast = table.attrs.get('forecast')
     if forecast is not None and forecast.accepted: lines.append(f'  {forecast_words(forecast)}')
-    suspects = table.attrs.get('suspects')
-    if suspects is not None and len(suspects):
-        lines += [f'  suspect: {r["station"]}: {suspect_words(r)}' for r in suspects.head(10).to_dict('records')]
+    lines += [f'  suspect: {r["station"]}: {suspect_words(r)}' for r in table.attrs.get('suspects', [])[:10]]
     for decision, word in (('refuse', 'refused'), ('dropped', 'dropped')):
         why = table.reason[table.decision == decision].value_counts()
         if len(why): lines.append(f'  {word}: ' + ', '.join(f'{k} {v}' for k, v in why.items()))

@@ -14,7 +14,7 @@ __all__ = ['TRUTH_LIMITS', 'METRIC_STYLE', 'DECISIONS', 'CUTS', 'truth_class', '
 from typing import NamedTuple
 
 import numpy as np, pandas as pd
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logsumexp
 from scipy.stats import beta
 
@@ -194,11 +194,11 @@ def fit_temperature(
     truth = np.asarray(truth).astype(int)
     z, rows = _log(_check_forecast(probability, len(truth))), np.arange(len(truth))
     def loss(log_t):
-        y = z*np.exp(-log_t[0])
+        y = z*np.exp(-log_t)
         return (logsumexp(y, axis=-1) - y[rows, truth-1]).mean()
-    best = minimize(loss, [0.], bounds=[(-5, 5)], method='L-BFGS-B')
+    best = minimize_scalar(loss, bounds=(-5, 5), method='bounded', options=dict(xatol=1e-8))
     if not best.success: raise ValueError(f'no temperature was found: {best.message}')
-    return float(np.exp(best.x[0]))
+    return float(np.exp(best.x))
 
 # %% ../../nbs/models/02_metrics.ipynb #3577f903
 def _log_odds(p): return _log(p) - _log(1 - np.asarray(p, float))

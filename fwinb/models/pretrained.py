@@ -348,8 +348,9 @@ def whole_features(
     pairs,       # Dataset of pairs; may be lazy
 )->pd.DataFrame: # a row per pair; names begin with `WHOLE`
     "`window_features` of whole traces"
-    f = window_features(pairs, whole_traces(pairs))
-    return f.set_axis(pd.RangeIndex(len(f), name='pair')).add_prefix(WHOLE)
+    whole = whole_traces(pairs)
+    f = window_features(pairs, whole).set_axis(whole.pair.values)
+    return f.reindex(pd.RangeIndex(pairs.sizes['pair'], name='pair')).add_prefix(WHOLE)
 
 def _read_all(pairs, table, model, chunk):
     "Class probabilities by the study's network, as columns"

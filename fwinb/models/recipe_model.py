@@ -6,7 +6,7 @@
 __all__ = ['PART', 'EARTH_PAIRS', 'FEWEST', 'WORLD_PAIRS', 'SEEDS', 'LIMITS', 'TARGET', 'plan_parts', 'save_data', 'load_data',
            'draw_pairs', 'draw_data', 'make_part', 'make_parts', 'each_event_alone', 'few_stations', 'card_metrics',
            'judge_model', 'metric_line', 'best_precision', 'open_work', 'recipe_card', 'train_recipe', 'training_data',
-           'finish_model']
+           'calibrate_model', 'finish_model']
 
 # %% ../../nbs/models/09_recipe_model.ipynb #b5d7dd38
 import json, re, time
@@ -294,20 +294,27 @@ def training_data(
 
 
 # %% ../../nbs/models/09_recipe_model.ipynb #4fb9449b
-def finish_model(
+def calibrate_model(
     name:str, trees, scale,  # of `train_selector`
-    recipe, data, plan, work, say, # as above
-    change=lambda data: data, # what is done to the `SelectorData` of the calibration
-)->tuple:                    # `Model` with its card, and recall by group
-    "Calibrate trees for a recipe, and judge them there"
-    valid = change(load_data(work/'calibrate.npz'))
-    whole = valid.kind == 'whole'
+    recipe, data, plan:dict, # as for `recipe_card`
+    valid:SelectorData,      # of the calibration
+)->Model:
+    "Trees with a card for a recipe: whole traces and windows are calibrated apart"
     usable, p = valid.error < USABLE, tree_probabilities(trees, valid.x)
     def limits(rows):
         event = valid.event[rows]
         return calibrate(p[rows], truth_class(valid.error[rows]), usable[rows], event=event, world=_world(event))
+    whole = valid.kind == 'whole'
     limits = dict(calibration=limits(whole), window_calibration=limits(valid.kind == 'candidates'))
-    model = Model(name, recipe_card(recipe, data, plan, usable[whole].mean()) | limits, trees, scale)
+    return Model(name, recipe_card(recipe, data, plan, usable[whole].mean()) | limits, trees, scale)
+
+def finish_model(
+    name, trees, scale, recipe, data, plan, # as for `calibrate_model`
+    work:Path,               # of `make_parts`
+    say=print,
+)->tuple:                    # `Model` with its card, and recall by group
+    "Calibrate trees for a recipe, and judge them there"
+    model = calibrate_model(name, trees, scale, recipe, data, plan, load_data(work/'calibrate.npz'))
     test = add_misfit(open_pairs(work/'test.zarr', dask=False))
     test = regrade(test, calibrate_thresholds(test.misfit.values, PAPER_FRACTIONS))
     return judge_model(model, test, truth_class(test.linear_error.values), say)[:2]

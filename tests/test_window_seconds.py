@@ -6,9 +6,9 @@ from fwinb.earth.simulate import simulate_pairs
 from fwinb.features.network_terms import network_term_table, with_times
 from fwinb.features.pair import pair_features
 from fwinb.features.windows import parameters_for, sta_lta, trace_limits, window_table
+from fwinb.models.selector import kind_weights, random_windows
 from fwinb.models.windows import (
-    admitted_seconds, admitted_windows, best_level, kind_weights, random_windows, rules_with_terms, score_levels, seconds_difference, seconds_row, station_faults,
-    window_seconds)
+    admitted_seconds, admitted_windows, best_level, rules_with_terms, score_levels, seconds_difference, seconds_row, station_faults, window_seconds)
 from fwinb.pairs.schema import STUDY
 
 def made(n=60, seed=0):

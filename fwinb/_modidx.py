@@ -2699,7 +2699,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'fwinb.models.windows.seconds_row': ('models/windows.html#seconds_row', 'fwinb/models/windows.py'),
                                       'fwinb.models.windows.station_faults': ( 'models/windows.html#station_faults',
                                                                                'fwinb/models/windows.py'),
-                                      'fwinb.models.windows.tree_score': ('models/windows.html#tree_score', 'fwinb/models/windows.py'),
                                       'fwinb.models.windows.window_seconds': ( 'models/windows.html#window_seconds',
                                                                                'fwinb/models/windows.py')},
             'fwinb.overview': { 'fwinb.overview._by_misfit': ('commands/overview.html#_by_misfit', 'fwinb/overview.py'),

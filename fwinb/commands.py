@@ -176,13 +176,13 @@ def _no_pair(table):
 def train_parser(
 )->argparse.ArgumentParser:
     "Arguments of `fwinb-train`"
-    p = _parser('fwinb-train', 'A network for a recipe of your own: simulates pairs whose truth is known, trains on '
+    p = _parser('fwinb-train', 'A selector for a recipe of your own: simulates pairs whose truth is known, trains on '
                 'them, calibrates and judges on pairs of other earthquakes in other Earths. Synthetics are sums of '
                 'normal modes, so the shortest period is 40 s or longer. The same command goes on after an '
                 'interruption.')
     p.add_argument('--recipe', required=True, help="'surface', 'middle', or a YAML file with a row like those of "
                                                    'data/recipes.yml; FILE:NAME for one row of several')
-    p.add_argument('--out', required=True, metavar='DIR', help='folder of the network and of the finished parts')
+    p.add_argument('--out', required=True, metavar='DIR', help='folder of the selector and of the finished parts')
     p.add_argument('--pairs', type=int, default=20_000, help='pairs to train on (default 20000); calibration and test '
                                                              'have a quarter as many each')
     p.add_argument('--seed', type=int, default=0, help='of everything that is random (default 0)')
@@ -193,7 +193,7 @@ def train_parser(
 def train_main(
     args=None, # command line; None: that of the process
 )->int:        # exit status: 0 success, 1 failure, 2 invalid command, 130 interrupted
-    "fwinb-train: a network for a recipe"
+    "fwinb-train: a selector for a recipe"
     a = train_parser().parse_args(args)
     with interruptible() as seen:
         try: status = _train(a)

@@ -37,7 +37,7 @@ from ..pairs.store import share_path
 def model_features(
     recipe:Recipe=STUDY,
 )->tuple:                # of names
-    "Features and terms of pairs, as the selectors of [06_baselines](06_baselines.ipynb) read them"
+    "Features and terms of pairs, as the baselines read them"
     return *pair_feature_names(recipe), *term_names(recipe), *_component_names(recipe)
 
 def _component_names(recipe): return tuple(f'component_{c}' for c in recipe.components[1:])

@@ -2962,6 +2962,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'fwinb.select.describe_event': ('commands/select.html#describe_event', 'fwinb/select.py'),
                               'fwinb.select.describe_parts': ('commands/select.html#describe_parts', 'fwinb/select.py'),
                               'fwinb.select.digest_files': ('commands/select.html#digest_files', 'fwinb/select.py'),
+                              'fwinb.select.disagreeing_sensors': ('commands/select.html#disagreeing_sensors', 'fwinb/select.py'),
                               'fwinb.select.failed_block': ('commands/select.html#failed_block', 'fwinb/select.py'),
                               'fwinb.select.failed_event': ('commands/select.html#failed_event', 'fwinb/select.py'),
                               'fwinb.select.find_synthetics': ('commands/select.html#find_synthetics', 'fwinb/select.py'),

@@ -9,7 +9,7 @@ from fwinb.features.window_features import window_error
 from fwinb.features.windows import whole_traces
 from fwinb.models.pretrained import describe, load_model, whole_features
 from fwinb.pairs.store import save_pairs
-from fwinb.select import select
+from fwinb.select import decide_pairs, disagreeing_sensors, select
 
 @pytest.fixture(scope='module')
 def clean(): return simulate_pairs(200, seed=41, earths=1, noise=0, defects=0, linear=True, progress=False, world=World(source=0.))
@@ -137,3 +137,22 @@ def test_reversed_record_has_no_window(judged, tmp_path):
     turned = one.assign(waveform=one.waveform*np.array([-1, 1], np.float32)[None,:,None])
     w = select(save_pairs(turned, tmp_path/'t.zarr'), windows=True).windows
     assert (w.decision == 'accept').sum() < .05*(ours.windows.decision[ours.windows.event == one.event.values[0]] == 'accept').sum() + 3
+
+# two sensors in one vault
+
+@pytest.mark.parametrize('late, gain, said', [(0, 1, ''), (2, 1, ''), (10, 1, 'differ by 10.0 s'), (-10, 1, 'differ by 10.0 s'), (0, 2, 'in ln A'), (0, 1.2, '')])
+def test_sensors_that_disagree(clean, late, gain, said):
+    "A clock or a gain that is wrong in one of two sensors: neither is accepted; records of other stations and events are not concerned"
+    table = describe(clean.isel(pair=slice(0, 40)), load_model())
+    good = table.index[(table.correlation > .95) & (table.dlnA.abs() < .2)][:2]
+    twin = table.loc[good].assign(station=[s.replace('..', '.10.') for s in table.station[good]])
+    both = pd.concat([table, twin], ignore_index=True)
+    both.loc[len(both)-1, 'lag'] += late
+    both.loc[len(both)-1, 'dlnA'] += np.log(gain)
+    plain, found = (decide_pairs(t, load_model()) for t in (table, both))
+    words = disagreeing_sensors(both)
+    concerned = [good[1], len(both)-1]
+    assert all(said in words[i] and bool(words[i]) == bool(said) for i in concerned) and (np.delete(words, concerned) == '').all()
+    assert plain.decision[good[1]] == 'accept'
+    assert (found.decision[concerned] == 'accept').all() == (not said)
+    if said: assert set(found.reason[concerned]) == {'sensors disagree'} and said in found.note[good[1]]

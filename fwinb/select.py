@@ -192,7 +192,8 @@ def disagreeing_sensors(
     vault = np.array([s.rsplit('.', 2)[0] for s in table.station.astype(str)], object)
     t = pd.DataFrame(dict(event=table.event, vault=vault, component=table.component, lag=table.lag, dlnA=table.dlnA))
     t = t[(table.status == 'ok').values & (table.correlation > alike).values]
-    spread = t.groupby(['event', 'vault', 'component'])[['lag', 'dlnA']].transform(lambda x: x.max() - x.min())
+    groups = t.groupby(['event', 'vault', 'component'])[['lag', 'dlnA']]
+    spread = groups.transform('max') - groups.transform('min')
     out, limits = pd.Series('', table.index), dict(lag=APART[0]*recipe.periods[0], dlnA=APART[1])
     said = 'two sensors of the station differ by '
     words = dict(lag=said + '{:.1f} s', dlnA=said + '{:.2f} in ln A')

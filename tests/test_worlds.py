@@ -156,3 +156,7 @@ def test_sensors_that_disagree(clean, late, gain, said):
     assert plain.decision[good[1]] == 'accept'
     assert (found.decision[concerned] == 'accept').all() == (not said)
     if said: assert set(found.reason[concerned]) == {'sensors disagree'} and said in found.note[good[1]]
+
+def test_no_sensor_to_compare(clean):
+    table = describe(clean.isel(pair=slice(0, 3)), load_model())
+    for t in (table.assign(correlation=.1), table.assign(status='dead'), table.iloc[:0]): assert (disagreeing_sensors(t) == '').all()

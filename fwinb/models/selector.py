@@ -67,7 +67,6 @@ class SelectorData(NamedTuple):
     error:np.ndarray     # (n,) linear error
     kind:np.ndarray      # (n,) of `KINDS`
     event:np.ndarray     # (n,) names
-    component:np.ndarray # (n,)
 
 def selector_data(
     pairs,       # Dataset of simulated pairs with `linear`; may be lazy
@@ -86,9 +85,9 @@ def selector_data(
 def _rows(pairs, kind, windows, terms):
     "`SelectorData` of one kind of windows"
     x = selector_inputs(windows, window_features(pairs, windows), terms, recipe_of(pairs)).astype(np.float32)
-    error, names = window_error(pairs, windows), [pairs[k].values[windows.pair] for k in ('event', 'component')]
+    error, event = window_error(pairs, windows), pairs.event.values[windows.pair].astype(str)
     good = np.isfinite(error) & (pairs.status.values[windows.pair] == 'ok') & np.isfinite(x).any(1)
-    rows = SelectorData(x, error.astype(np.float32), np.full(len(x), kind), *(v.astype(str) for v in names))
+    rows = SelectorData(x, error.astype(np.float32), np.full(len(x), kind), event)
     return SelectorData(*(v[good] for v in rows))
 
 def join_data(

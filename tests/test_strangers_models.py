@@ -55,16 +55,16 @@ def test_unknown_magnitude(simulated, name, tmp_path):
     assert not {tuple(x) for x in zip(known.decision.values, decide(found.usable.values, model))} & {('accept', 'refuse'), ('refuse', 'accept')}
 
 def test_known_magnitude_is_checked(table):
-    "Beyond the training it is judged as the largest one of it; a rupture as long as the shortest period is not judged"
+    "Beyond the training it is judged all the same, with a remark; a rupture as long as the shortest period is not judged"
     model, first = load_model(), (table.event == table.event[0]).values
     def of(magnitude): return classify(table.assign(event_magnitude=np.where(first, magnitude, table.event_magnitude)), model)
     found, same, long = of(8.55), of(7.8), of(8.8)
     ok = first & (table.status == 'ok').values
-    assert set(found.note[ok]) == {'event_magnitude 8.55 is outside of 5.2 to 8.5: judged as 8.5'} and set(same.note[ok]) == {''}
+    assert set(found.note[ok]) == {'event_magnitude 8.55 is outside of 5.2 to 8.5'} and set(same.note[ok]) == {''}
     np.testing.assert_array_equal(found.usable, same.usable)
     assert np.isfinite(found.usable[ok]).all() and (found.predicted[ok] > 0).all()
     assert set(long.note[ok]) == {'event_magnitude 8.8 is above 8.62'} and long.usable[first].isna().all() and (long.predicted[first] == 0).all()
-    assert set(of(4.9).note[ok]) == {'event_magnitude 4.9 is outside of 5.2 to 8.5: judged as 5.2'}
+    assert set(of(4.9).note[ok]) == {'event_magnitude 4.9 is outside of 5.2 to 8.5'}
     own = model._replace(card=dict(model.card, hard_limits=dict(event_magnitude=[5., 8.])))
     assert classify(table.assign(event_magnitude=8.4), own).note[0] == 'event_magnitude 8.4 is outside of 5 to 8'
 

@@ -6,9 +6,9 @@
 __all__ = ['SATURATED', 'CARD', 'SHIPPED', 'WHOLE', 'UNKNOWN', 'INPUT', 'SPREAD', 'COMMON', 'selector_names', 'selector_inputs',
            'Scale', 'fit_scale', 'Model', 'model_recipe', 'model_recipes', 'load_model', 'class_thresholds',
            'predicted_words', 'unlike_recipe', 'check_model_recipe', 'no_model', 'fitting_model', 'describe',
-           'pairs_recipe', 'whole_features', 'longest_magnitude', 'outside', 'as_taught', 'set_prevalence', 'classify',
-           'whole_inputs', 'window_inputs', 'judge_windows', 'limits_for', 'decide', 'predict', 'set_unlikeness',
-           'SetForecast', 'forecast_set', 'forecast_words']
+           'pairs_recipe', 'whole_features', 'longest_magnitude', 'outside', 'beyond_training', 'set_prevalence',
+           'classify', 'whole_inputs', 'window_inputs', 'judge_windows', 'limits_for', 'decide', 'predict',
+           'set_unlikeness', 'SetForecast', 'forecast_set', 'forecast_words']
 
 # %% ../../nbs/models/04_pretrained.ipynb #f51db691
 from functools import partial
@@ -97,7 +97,7 @@ def model_recipes(
 
 
 # %% ../../nbs/models/04_pretrained.ipynb #e99d7e5a
-SATURATED = ('event_magnitude',)   # beyond the range of these, the nearest value of the training stands for them
+SATURATED = ('event_magnitude',)   # not read by the selector: beyond the training a remark, up to a wider limit
 
 # what every card holds
 CARD = dict(name=str, architecture=str, arguments=dict, npts=int, limits=dict, calibration=dict, weights=str)
@@ -382,20 +382,19 @@ def outside(
         for i in np.flatnonzero(~inside & (out == '')): out[i] = f'{name} {x[i]:.6g} is {words}'
     return out
 
-def as_taught(
+def beyond_training(
     table:pd.DataFrame, # of `describe`
     model:Model,
-)->tuple:               # the table with values that saturate inside of their ranges; (n,) text: which were not, or ''
-    "Values beyond the training data as the nearest ones within"
-    note, new = np.full(len(table), '', object), {}
+)->np.ndarray:          # (n,) text: which value is beyond the training data and judged all the same, or ''
+    "Remarks on pairs that the selector judges although the training had none like them"
+    note = np.full(len(table), '', object)
     for name, (low, high), rows in _all_ranges(table, model.card):
         if name not in SATURATED: continue
-        x = new.get(name, table[name].values).astype(float)
-        beyond = rows & ((x < low - _NEAR) | (x > high + _NEAR))
-        new[name] = np.where(beyond, np.clip(x, low, high), x)
-        for i in np.flatnonzero(beyond):
-            note[i] = f'{name} {x[i]:.6g} is outside of {low:g} to {high:g}: judged as {new[name][i]:g}'
-    return table.assign(**new), note
+        x = table[name].values.astype(float)
+        for i in np.flatnonzero(rows & ((x < low - _NEAR) | (x > high + _NEAR))):
+            note[i] = f'{name} {x[i]:.6g} is outside of {low:g} to {high:g}'
+    return note
+
 
 # %% ../../nbs/models/04_pretrained.ipynb #7fb66c97
 def set_prevalence(
@@ -415,7 +414,7 @@ def classify(
     if time is None and 'time' in table: time = table.time.values
     if time is not None: _check_times(time, len(table))
     ok, note = table.status.values == 'ok', outside(table, model)
-    table, remarks = as_taught(table, model)
+    remarks = beyond_training(table, model)
     note[~ok] = table.status.values[~ok]
     if model.net is None: note[note == ''] = model.card['note']
     p = _class_probabilities(table, model, time)

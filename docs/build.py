@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 ROOT = Path(__file__).resolve().parent.parent
 SRC, SITE = ROOT/'docs'/'_src', ROOT/'docs'/'_build'/'html'
 PACKAGES = dict(pairs='Pairs: contract, store, plots', data='Data: archives and data centres', earth='Earth: modes and simulated pairs',
-                labels='Labels: misfit and truth', features='Features', models='Models', inspection='Inspection', inversion='Inversion',
+                labels='Labels: misfit and truth', features='Features', models='Models', inspection='Inspection', adjoint='Adjoint sources and weights', inversion='Inversion',
                 commands='Commands and report')
 
 def repository():

@@ -94,7 +94,8 @@ ROOMS = dict(
     pairs=[], data=['pairs'], earth=['pairs', 'data.events'], labels=['pairs', 'earth'],
     features=['pairs', 'data', 'earth', 'labels'], models=['pairs', 'data', 'earth', 'labels', 'features'],
     inspection=['pairs', 'data', 'earth', 'labels', 'features', 'models'],
-    inversion=['pairs', 'data', 'earth', 'labels', 'features', 'models', 'inspection'])
+    adjoint=['pairs', 'data', 'earth', 'labels', 'features', 'models'],
+    inversion=['pairs', 'data', 'earth', 'labels', 'features', 'models', 'inspection', 'adjoint'])
 TOP = {'select', 'report', 'overview', 'figures', 'commands'}
 
 def modules(root):

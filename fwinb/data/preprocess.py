@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['SYNTHETIC_TOP', 'COMPUTED_TOP', 'MIN_SNR', 'QUIET', 'LATE', 'REST', 'SHAPE', 'SCALE', 'POWERS', 'MOTIONS', 'DEAD',
            'ALONG_T', 'ROUNDING', 'WEAK', 'find_synthetic', 'recorded_synthetic', 'synthetic_displacement',
-           'signal_to_noise', 'settle_unit', 'unit_fault', 'ground_motion', 'motion_instrument', 'check_band',
-           'pair_values', 'pair_dataset', 'make_pair', 'rotated_signal_to_noise', 'component_values', 'make_pairs']
+           'SyntheticSteps', 'Link', 'signal_to_noise', 'settle_unit', 'unit_fault', 'ground_motion',
+           'motion_instrument', 'check_band', 'pair_values', 'pair_dataset', 'make_pair', 'displacement_after',
+           'rotated_signal_to_noise', 'component_values', 'make_pairs']
 
 # %% ../../nbs/data/07_preprocess.ipynb #c5190f07
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np, xarray as xr
 from obspy import Stream, Trace, UTCDateTime
@@ -85,6 +87,24 @@ def synthetic_displacement(
     "A synthetic after the same instrument and processing as the record"
     counts = recorded_synthetic(x, dt, start, response, support[0], max(SYNTHETIC_TOP, band[3]))
     return band_limited(*counts, response, support, band, recipe=recipe)
+
+# %% ../../nbs/data/07_preprocess.ipynb #67ec90ee
+class SyntheticSteps(NamedTuple):
+    "What `synthetic_displacement` was told for a channel"
+    npts:int         # samples of the synthetic
+    dt:float         # s
+    start:float      # time of its first sample, s after the origin
+    response:object  # function of frequency (Hz): complex, counts per metre
+    support:tuple    # first and last time in use, s after the origin
+    band:tuple       # corners of the cosine taper, Hz
+    recipe:Recipe
+    axis:tuple       # first sample, s after the origin, and number of samples of its file; as above, but for velocities
+
+class Link(NamedTuple):
+    "How the components of a synthetic make the trace of a pair: sum of gain * steps(weights @ components)"
+    channels:tuple      # of (gain, weights of the components, `SyntheticSteps`)
+    parts:tuple         # names of the components: Z, R or T
+    back_azimuth:float  # from the station to the source, degrees; NaN if it is not needed
 
 # %% ../../nbs/data/07_preprocess.ipynb #cf95110d
 MIN_SNR = 1.5        # low: noise alone seldom reaches it
@@ -230,10 +250,11 @@ def pair_values(
         find_instrument, inventory, station, *window_of(source.time, margin, recipe), band=band)
     tr, sensor = _ready(record, find, source, band, margin, late, recipe)
     syn = find_synthetic(synthetic() if callable(synthetic) else synthetic, source.time, margin, station, recipe)
-    w, snr, said = _two_traces(tr, syn, source.time, sensor, band, recipe)
+    w, snr, said, steps = _two_traces(tr, syn, source.time, sensor, band, recipe)
     if snr < min_snr: raise Rejected('snr', f'{snr:.2f}, less than {min_snr:g}', station, snr)
     remarks = '; '.join(r for r in (source.remark, sensor.remark, tr.stats.get('remark', ''), said) if r)
-    return _variables(w, snr, source, sensor, station), sensor, remarks
+    link = Link(((1., (1.,), steps),), ('Z',), np.nan)
+    return _variables(w, snr, source, sensor, station, link), sensor, remarks
 
 def _station_of(record): return next(iter([record] if isinstance(record, Trace) else record), Trace()).id
 
@@ -248,15 +269,15 @@ def _ready(record, find, source, band, margin, late, recipe):
 
 
 # %% ../../nbs/data/07_preprocess.ipynb #4f56aa2e
-def _variables(w, snr, source, sensor, station, component='Z'):
-    "Variables of the schema for one pair"
+def _variables(w, snr, source, sensor, station, link, component='Z'):
+    "Variables of the schema for one pair, and its `Link`"
     distance, azimuth = path_geometry(source.latitude, source.longitude, sensor.latitude, sensor.longitude)
     return dict(
         waveform=w, event=source.name, station=station, component=component,
         event_latitude=source.latitude, event_longitude=source.longitude, event_depth_km=source.depth_km,
         event_time=source.time.timestamp, event_magnitude=source.magnitude, moment_tensor=np.array(source.tensor),
         station_latitude=sensor.latitude, station_longitude=sensor.longitude,
-        distance_deg=distance, azimuth_deg=azimuth, snr=snr)
+        distance_deg=distance, azimuth_deg=azimuth, snr=snr, link=link)
 
 def pair_dataset(
     rows:list,           # variables of each pair, of `pair_values`; possibly none
@@ -268,7 +289,7 @@ def pair_dataset(
     band, margin = recipe.band if band is None else band, recipe.margin if margin is None else margin
     attrs = dict(band_hz=list(band), margin_s=list(margin), pad_s=PAD, taper_s=TAPER, min_snr=min_snr)
     if rows:
-        variables = {k: np.stack([r[k] for r in rows]) for k in rows[0]}
+        variables = {k: np.stack([r[k] for r in rows]) for k in rows[0] if k != 'link'}
         return build_pairs(**variables, origin=origin, status='ok', attrs=attrs, recipe=recipe)
     names = [k for k, v in SCHEMA.items() if v.stage in ('pair', '02_preprocess') and v.dims == ('pair',)]
     empty = {k: np.empty(0) for k in names}
@@ -288,16 +309,16 @@ def make_pair(
 
 # %% ../../nbs/data/07_preprocess.ipynb #b1f6ed24
 def _two_traces(tr, syn, zero, sensor, band, recipe):
-    "(2, npts) displacement of record and synthetic, the signal-to-noise ratio, and a remark"
-    obs, model, respond = _in_band(tr, syn, zero, sensor, band, recipe)
+    "(2, npts) displacement of record and synthetic, the signal-to-noise ratio, a remark, and `SyntheticSteps`"
+    obs, model, steps = _in_band(tr, syn, zero, sensor, band, recipe)
     per_metre, said = _per_metre(obs, model, sensor)
     obs = obs/per_metre
     _check_motion(obs, model, tr.id, isinstance(sensor.response, GroundMotion), recipe)
-    snr = signal_to_noise(tr.data, tr.stats.delta, tr.stats.starttime - zero, respond, band, recipe)
-    return np.stack([obs, model]), snr, said
+    snr = signal_to_noise(tr.data, tr.stats.delta, tr.stats.starttime - zero, steps.response, band, recipe)
+    return np.stack([obs, model]), snr, said, steps
 
 def _in_band(tr, syn, zero, sensor, band, recipe):
-    "(npts,) displacement of record and synthetic along a channel, and the channel's response"
+    "(npts,) displacement of record and synthetic along a channel, and `SyntheticSteps`"
     if tr.stats.starttime >= zero + recipe.start: _check_rest(tr, syn, zero, recipe)
     dt, start, syn_start = tr.stats.delta, tr.stats.starttime - zero, syn.stats.starttime - zero
     coarse = max(dt, syn.stats.delta)
@@ -308,7 +329,19 @@ def _in_band(tr, syn, zero, sensor, band, recipe):
     response = sensor.response._replace(per_metre=1.) if _open_unit(sensor) else sensor.response
     def respond(f): return displacement_response(response, f, tr.id)
     obs = sensor.sign*band_limited(tr.data, dt, start, respond, support, band, recipe=recipe)
-    return obs, synthetic_displacement(syn.data, syn.stats.delta, syn_start, respond, support, band, recipe), respond
+    steps = SyntheticSteps(len(syn), syn.stats.delta, syn_start, respond, support, band, recipe, _file_axis(syn, zero))
+    return obs, displacement_after(syn.data, steps), steps
+
+def displacement_after(
+    x,                    # (steps.npts,) displacement, m
+    steps:SyntheticSteps,
+)->np.ndarray:            # (npts,) of the pair, m
+    "A synthetic along a channel, on the axis of a pair"
+    return synthetic_displacement(x, steps.dt, steps.start, *steps[3:7])
+
+def _file_axis(syn, zero):
+    start, n = syn.stats.get('file_axis', (syn.stats.starttime, len(syn)))
+    return start - zero, n
 
 def _open_unit(sensor): return isinstance(sensor.response, GroundMotion) and np.isnan(sensor.response.per_metre)
 
@@ -425,21 +458,22 @@ def _rotated(ready, synthetic, source, band, margin, min_snr, recipe):
     parts, matrix, turn = rotate_to_zrt(codes, [s.azimuth for s in sensors], [s.dip for s in sensors], back)
     find = partial(find_synthetic, zero=zero, margin=margin, station=next(iter(ready)), recipe=recipe)
     ground = _ground_synthetics(synthetic, parts, back, find)
+    onto = np.linalg.inv(matrix)
     found = [_in_band(tr, _projected(ground, row), zero, sensor, band, recipe)
-             for tr, sensor, row in zip(traces, sensors, np.linalg.inv(matrix))]
-    obs, model, responds = (list(x) for x in zip(*found))
+             for tr, sensor, row in zip(traces, sensors, onto)]
+    obs, model, steps = (list(x) for x in zip(*found))
     obs, said, lost = _each_in_metres(obs, model, ready)
     if lost:
         yield from _partners(lost, ready).items()
         return
-    channels = [(tr.data, tr.stats.delta, tr.stats.starttime - zero, r) for tr, r in zip(traces, responds)]
+    channels = [(tr.data, tr.stats.delta, tr.stats.starttime - zero, s.response) for tr, s in zip(traces, steps)]
     ratios = rotated_signal_to_noise(channels, matrix, band, recipe)
     notes = [s.remark for s in sensors] + [tr.stats.get('remark', '') for tr in traces]
     remarks = '; '.join(dict.fromkeys(r for r in (source.remark, *notes, *said, turn) if r))
     is_motion = any(isinstance(s.response, GroundMotion) for s in sensors)
     moved = matrix @ np.stack(model)
     rest = ROUNDING*np.linalg.norm(moved, axis=1).max()
-    for part, u, v, snr in zip(parts, matrix @ obs, moved, ratios):
+    for part, gains, u, v, snr in zip(parts, matrix, matrix @ obs, moved, ratios):
         if part not in recipe.components: continue
         try:
             if np.linalg.norm(v) <= rest:
@@ -447,7 +481,10 @@ def _rotated(ready, synthetic, source, band, margin, min_snr, recipe):
             _check_motion(u, v, stem + part, is_motion, recipe)
             if snr < min_snr: raise Rejected('snr', f'{snr:.2f}, less than {min_snr:g}', stem + part, snr)
         except Rejected as e: yield stem + part, e
-        else: yield stem + part, (_variables(np.stack([u, v]), snr, source, first, stem + part, part), first, remarks)
+        else:
+            link = Link(tuple(zip(gains, onto, steps)), parts, back)
+            values = _variables(np.stack([u, v]), snr, source, first, stem + part, link, part)
+            yield stem + part, (values, first, remarks)
 
 # %% ../../nbs/data/07_preprocess.ipynb #aa2cba14
 WEAK = .1       # of the largest synthetic of a sensor's channels: a smaller one does not tell a unit

@@ -138,8 +138,9 @@ def as_displacement(
     tr,     # obspy Trace
 )->Trace:   # the same if it is displacement
     "Displacement from displacement, velocity or acceleration"
-    unit = synthetic_unit(tr)
-    for _ in range({'velocity': 1, 'acceleration': 2}.get(unit, 0)): tr = integrate(tr)
+    unit, axis = synthetic_unit(tr), (tr.stats.starttime, len(tr))
+    for _ in range(times := {'velocity': 1, 'acceleration': 2}.get(unit, 0)): tr = integrate(tr)
+    if times: tr.stats.file_axis = axis        # each integral begins half a sample earlier
     if unit: tr.stats.unit = 'displacement'
     if unit and 'sac' in tr.stats: tr.stats.sac['idep'] = 6
     return tr

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['transposed_displacement', 'to_components', 'to_zne']
 
-# %% ../../nbs/adjoint/01_processing.ipynb #defe1f7e
+# %% ../../nbs/adjoint/01_processing.ipynb #95117daf
 import numpy as np
 from obspy.signal.invsim import cosine_sac_taper
 from scipy.fft import next_fast_len
@@ -14,7 +14,7 @@ from ..data.instruments import radial_transverse
 from ..data.preprocess import SYNTHETIC_TOP, Link, SyntheticSteps
 from ..pairs.signal import edge_taper, trendless
 
-# %% ../../nbs/adjoint/01_processing.ipynb #f77735c5
+# %% ../../nbs/adjoint/01_processing.ipynb #1909faa3
 def _from_spectrum(h, first, nfft, n):
     "2 Re sum of h[k] exp(-2 pi i j (first+k)/nfft), for j below n"
     full = np.zeros(nfft//2 + 1, complex)
@@ -40,7 +40,7 @@ def _transposed_band(
     out[i:j] = trendless(_from_spectrum(h, inside[0], nfft, len(t))*edge_taper(t, steps.support, steps.recipe.window))
     return out
 
-# %% ../../nbs/adjoint/01_processing.ipynb #729591ce
+# %% ../../nbs/adjoint/01_processing.ipynb #58e27cd8
 def _transposed_record(
     counts,               # function of n, dt, start to (n,) samples: derivative with respect to the counts
     steps:SyntheticSteps,
@@ -59,7 +59,7 @@ def _transposed_record(
     v = _from_spectrum(factor*np.fft.rfft(g)[low].conj()/coarse, low[0], nfft, n)
     return np.r_[0, v[:-1] - v[1:], v[-1]]/dt     # a synthetic begins at rest: its first sample has no part
 
-# %% ../../nbs/adjoint/01_processing.ipynb #397d7fea
+# %% ../../nbs/adjoint/01_processing.ipynb #2f35b6ae
 def transposed_displacement(
     g,                    # (npts,) of the pair: derivative with respect to each of its samples
     steps:SyntheticSteps,
@@ -68,18 +68,21 @@ def transposed_displacement(
     g = np.asarray(g, float)
     return _transposed_record(lambda n, dt, start: _transposed_band(g, n, dt, start, steps), steps)
 
-# %% ../../nbs/adjoint/01_processing.ipynb #e0ea0526
+# %% ../../nbs/adjoint/01_processing.ipynb #ee5431a8
 def to_components(
-    source,     # (npts,) adjoint source of a pair, on its axis, per second
-    link:Link,  # of the pair
+    sources,    # (k, npts) adjoint sources of the pairs of one sensor, on their axis, per second
+    links,      # `Link` of each of them
 )->dict:        # component (Z, R or T) -> (samples,) adjoint source on the synthetic's axis, per second
-    "An adjoint source on the axis and the components of the synthetic"
-    first = link.channels[0][2]
-    out = np.zeros((len(link.parts), first.npts))
-    for gain, weights, steps in link.channels:
-        f = transposed_displacement(np.asarray(source, float)*(gain*steps.recipe.dt/steps.dt), steps)
-        out += np.outer(weights, f)
-    return {k: _on_file_axis(f, first) for k, f in zip(link.parts, out)}
+    "Adjoint sources on the axis and the components of the synthetic"
+    along, parts = {}, {}                          # R and T share their channels: each is gone back once
+    for source, link in zip(np.asarray(sources, float), links):
+        for gain, weights, steps in link.channels:
+            _, _, g = along.setdefault((id(steps), link.parts), (steps, weights, np.zeros(len(source))))
+            g += gain*source
+    for (_, names), (steps, weights, g) in along.items():
+        f = _on_file_axis(transposed_displacement(g*(steps.recipe.dt/steps.dt), steps), steps)
+        for k, w in zip(names, weights): parts[k] = parts.get(k, 0) + w*f
+    return parts
 
 def _on_file_axis(f, steps):
     "Samples at the times of the synthetic's file"
@@ -88,7 +91,7 @@ def _on_file_axis(f, steps):
     t = start + steps.dt*np.arange(n)
     return np.interp(t, steps.start + steps.dt*np.arange(steps.npts), f, left=0., right=0.)
 
-# %% ../../nbs/adjoint/01_processing.ipynb #0e06a4c3
+# %% ../../nbs/adjoint/01_processing.ipynb #6289c5b1
 def to_zne(
     parts,              # component (Z, R, T) -> (n,) array; those that are missing are zero
     back_azimuth:float, # from the station to the source, degrees; needed for R and T

@@ -655,7 +655,8 @@ def windows_at(
     pair, left, right,   # (m,) of each window: place of its pair, first and last sample
     parameters=None,     # `WindowParameters`, for region, weight and noise; None: those of the recipe
     chunk:int=512,       # pairs read at a time
-)->pd.DataFrame:         # columns of `window_table`, in the order given; all accepted
+    decide:bool=False,   # refuse those that the acceptance levels of the parameters refuse
+)->pd.DataFrame:         # columns of `window_table`, in the order given; all accepted unless `decide`
     "Windows given by their edges, measured"
     recipe, (pair, left, right) = recipe_of(pairs), (np.asarray(x, int) for x in (pair, left, right))
     if (bad := (pair < 0) | (pair >= pairs.sizes['pair'])).any():
@@ -669,7 +670,8 @@ def windows_at(
         obs, syn = pairs.waveform[i:i+chunk].values[places-i].astype(float).transpose(1, 0, 2)
         limits = trace_limits(*(x[places] for x in path), recipe, p)
         noise = noise_levels(obs, limits, int(p.min_period/recipe.dt))
-        t = _measured(obs, syn, recipe.dt, noise, row, left[here], right[here], p).assign(reason='')
+        t = _measured(obs, syn, recipe.dt, noise, row, left[here], right[here], p)
+        t['reason'] = _decide(t, limits, recipe.start, recipe.dt, p) if decide else ''
         tables.append(_described(t, limits, recipe.start, recipe.dt).assign(pair=places[row]).set_index(here))
     table = pd.concat(tables).sort_index() if tables else _no_windows()
     return _named(table, pairs, p.earth_model)

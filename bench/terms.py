@@ -67,7 +67,7 @@ def network(events, seed):
     setup, out, truth = prepare(seed=seed, earths=1, defects=0, per_event=150), [], []
     for i in range(events):
         e = simulate_event(setup, i)
-        e.pop('linear')
+        for k in ('linear', 'perturbed'): e.pop(k)
         out.append(pair_delays(build_pairs(e.pop('waveform'), **e)).assign(event_depth_km=e['event_depth_km']))
         given = draw_source(seeded(seed, 3, i), setup.zones)
         true = misplace(given, seeded(seed, 5, i))

@@ -145,7 +145,7 @@ def simulated():
     setup, out, truth = prepare(seed=31, earths=1, defects=0, per_event=150), [], []
     for i in range(30):
         e = simulate_event(setup, i)
-        e.pop('linear')
+        for k in ('linear', 'perturbed'): e.pop(k)
         out.append(pair_delays(build_pairs(e.pop('waveform'), **e)).assign(event_depth_km=e['event_depth_km']))
         given, true = (s := draw_source(seeded(31, 3, i), setup.zones)), misplace(s, seeded(31, 5, i))
         truth.append(dict(event=out[-1].event[0], north_true=111.2*(true.latitude-given.latitude)))

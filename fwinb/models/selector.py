@@ -17,7 +17,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ..features.network_terms import network_term_table, with_times
 from ..features.pair import pair_features
-from ..features.window_features import window_error, window_features
+from ..features.window_features import window_error, window_features, window_phase_error
 from ..features.windows import parameters_for, trace_limits, whole_traces, window_table
 from ..labels.correlation import trace_faults
 from ..labels.truth import recall_at_precision
@@ -65,11 +65,12 @@ class SelectorData(NamedTuple):
     "Windows with known truth; each with one row per window"
     x:np.ndarray         # (n, m) float32 of `selector_inputs`
     error:np.ndarray     # (n,) linear error
+    phase:np.ndarray     # (n,) phase error
     kind:np.ndarray      # (n,) of `KINDS`
     event:np.ndarray     # (n,) names
 
 def selector_data(
-    pairs,       # Dataset of simulated pairs with `linear`; may be lazy
+    pairs,       # Dataset of simulated pairs with `linear` and `perturbed`; may be lazy
     seed:int=0,  # of what is drawn
     each:int=2,  # random windows of a trace, and candidates, at most
 )->SelectorData: # windows that can be compared
@@ -85,9 +86,9 @@ def selector_data(
 def _rows(pairs, kind, windows, terms):
     "`SelectorData` of one kind of windows"
     x = selector_inputs(windows, window_features(pairs, windows), terms, recipe_of(pairs)).astype(np.float32)
-    error, event = window_error(pairs, windows), pairs.event.values[windows.pair].astype(str)
-    good = np.isfinite(error) & (pairs.status.values[windows.pair] == 'ok') & np.isfinite(x).any(1)
-    rows = SelectorData(x, error.astype(np.float32), np.full(len(x), kind), event)
+    errors = [f(pairs, windows).astype(np.float32) for f in (window_error, window_phase_error)]
+    good = np.isfinite(errors).all(0) & (pairs.status.values[windows.pair] == 'ok') & np.isfinite(x).any(1)
+    rows = SelectorData(x, *errors, np.full(len(x), kind), pairs.event.values[windows.pair].astype(str))
     return SelectorData(*(v[good] for v in rows))
 
 def join_data(

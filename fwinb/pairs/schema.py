@@ -160,10 +160,15 @@ SCHEMA |= dict(
     linear=Variable(
         ('pair','time'), 'f', 'm', None, None, '03_simulate',
         'linear effect of the true structure on the synthetic; kept on request'),
+    perturbed=Variable(
+        ('pair','time'), 'f', 'm', None, None, '03_simulate',
+        'synthetic of the true structure by path averages, with no other error; kept on request'),
     linear_error=Variable(
         _P, 'f', '', 0, None, '03_simulate',
         'part of the residual or of ln A that is not the linear effect of structure'),
     waveform_error=Variable(_P, 'f', '', 0, None, '03_simulate', 'the same without ln A: linear_error of version 0.1'),
+    phase_error=Variable(
+        _P, 'f', '', 0, None, '03_simulate', 'how far phases are from the effect of structure, whatever the gain'),
     usable=Variable(_P, 'b', '', None, None, '03_simulate', 'linear_error below its threshold'),
     information=Variable(_P, 'f', '', None, 1, '03_simulate', 'how much of the residual is structure'),
     defect=Variable(_P, 'U', '', None, None, '03_simulate', "what was broken on purpose, or 'none'"),
@@ -338,7 +343,7 @@ def _check_variable(pairs, name):
     if v.dims != row.dims: raise ValueError(f'{name} has dimensions {v.dims}, not {row.dims}')
     kind = 'U' if v.dtype.kind in 'OT' else v.dtype.kind
     if kind.replace('u', 'i') != row.kind: raise ValueError(f'{name} is of kind {v.dtype}, not {row.kind!r}')
-    if row.kind not in 'fi' or name in ('waveform', 'linear'): return
+    if row.kind not in 'fi' or name in ('waveform', 'linear', 'perturbed'): return
     x, bad = v.values, np.zeros(v.shape, bool)
     if row.finite: bad |= ~np.isfinite(x)
     elif row.stage == 'pair': bad |= np.isinf(x)

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['UNITS', 'SEM_NAME', 'AXISEM_NAME', 'IDEP', 'DATE', 'ASDF', 'ASDF_NAME', 'GCMT', 'LEAD', 'LATE', 'NEAR', 'FORMATS',
            'PARTS', 'PDE_LINE', 'FAR', 'SeismogramName', 'seismogram_name', 'read_sem_ascii', 'synthetic_unit',
-           'integrate', 'as_displacement', 'undated', 'after_origin', 'read_sac', 'is_asdf', 'open_asdf', 'check_xml',
-           'AsdfEntry', 'asdf_entries', 'read_asdf_entry', 'asdf_kind', 'tag_unit', 'synthetic_entries', 'read_asdf',
-           'Synthetic', 'event_words', 'names_event', 'StationSynthetics', 'synthetics_of_event', 'wanted_parts',
-           'synthetic_key', 'simulation_zero', 'index_synthetics', 'load_synthetic', 'place_remark', 'text_records',
-           'read_text_record']
+           'integrate', 'as_displacement', 'undated', 'after_origin', 'read_sac', 'is_asdf', 'need_asdf', 'open_hdf5',
+           'open_asdf', 'check_xml', 'AsdfEntry', 'asdf_entries', 'read_asdf_entry', 'asdf_kind', 'tag_unit',
+           'synthetic_entries', 'read_asdf', 'Synthetic', 'event_words', 'names_event', 'StationSynthetics',
+           'synthetics_of_event', 'wanted_parts', 'synthetic_key', 'simulation_zero', 'index_synthetics',
+           'load_synthetic', 'place_remark', 'text_records', 'read_text_record']
 
 # %% ../../nbs/data/08_synthetics.ipynb #14ea1473
 import re
@@ -195,10 +195,19 @@ def is_asdf(
     if not Path(path).exists(): return False       # a link that leads nowhere
     with open(path, 'rb') as f: return f.read(8) == b'\x89HDF\r\n\x1a\n'
 
-@contextmanager
-def _open_hdf5(path):
+def need_asdf(
+    path, # an ASDF file, to be read or written
+)->None:
+    "Raise `ImportError` without the package for ASDF"
     if find_spec('pyasdf') is None:
         raise ImportError(f"{Path(path).name} is ASDF, which needs pyasdf: pip install 'fwinb[asdf]'")
+
+@contextmanager
+def open_hdf5(
+    path, # an ASDF file
+):        # h5py's file, read only
+    "Open an ASDF file as HDF5; raises `Rejected` if it cannot be read"
+    need_asdf(path)
     import h5py
     try: f = h5py.File(path, 'r')
     except OSError as e: raise Rejected('unreadable', 'not an HDF5 file, or cut short') from e
@@ -212,7 +221,7 @@ def open_asdf(
     path, # an ASDF file
 ):        # pyasdf's data set, read only
     "Open an ASDF file; raises `Rejected` if it cannot be read"
-    with _open_hdf5(path): pass
+    with open_hdf5(path): pass
     import pyasdf
     with pyasdf.ASDFDataSet(str(path), mode='r', mpi=False) as ds: yield ds
 
@@ -240,7 +249,7 @@ def asdf_entries(
     path, # an ASDF file
 )->list:  # of `AsdfEntry`
     "Table of contents of an ASDF file"
-    with _open_hdf5(path) as f:
+    with open_hdf5(path) as f:
         names = [(m, g[name]) for g in f['Waveforms'].values() for name in g if (m := ASDF_NAME.fullmatch(name))]
         try: return [_asdf_entry(m, x) for m, x in names]
         except KeyError as e: raise Rejected('unreadable', f'a waveform without its attribute {e}') from e
@@ -259,7 +268,7 @@ def read_asdf_entry(
 )->Trace:
     "A waveform of an ASDF file"
     network, station, location, channel = entry.id.split('.')
-    with _open_hdf5(path) as f:
+    with open_hdf5(path) as f:
         x = f[entry.key]
         try: data = x[()]
         except OSError as e: raise Rejected('unreadable', one_line(e, path)) from e

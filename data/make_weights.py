@@ -3,7 +3,7 @@
 Run from the top level by `make weights`. Parts are kept in runs/weights, so that a run that was killed goes on. The same seeds give the same pairs and, on the same
 machine with one thread, the same weights. Training, calibration and test pairs live in different Earths with different events:
 
-    usable  windows of the recipes of RECIPES: pairs of random worlds and of the default one; a calibration (other worlds) and a test (the default world) for each recipe
+    usable, phase  windows of the recipes of RECIPES: pairs of random worlds and of the default one; a calibration (other worlds) and a test (the default world) for each recipe
     cal      20,000 pairs,   200 events,  8 Earths (seed 102)               calibrates `paper`
     test     33,000 pairs,   330 events, 12 Earths (seed 103)               the numbers of the card of `paper`
     study    27,489 pairs,   275 events,  8 Earths (seed 0)                 teaches `paper`, by their misfit grades
@@ -20,11 +20,11 @@ from fwinb.earth.structure import seeded
 from fwinb.features.window_features import window_feature_names
 from fwinb.labels.misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds
 from fwinb.models.inference import predict_proba
-from fwinb.models.pretrained import Model, load_model
+from fwinb.models.pretrained import PURPOSES, Model, load_model
 from fwinb.models.recipe_model import (
     LIMITS, calibrate_model, draw_pairs, finish_model, judge_model, load_data, make_parts, plan_parts, save_data, training_data)
 from fwinb.models.resnet import ResNet1d, network_input
-from fwinb.models.selector import SelectorData, calibrate, join_data, save_model, selector_data, train_selector
+from fwinb.models.selector import SelectorData, calibrate, for_purpose, join_data, save_model, selector_data, train_selector
 from fwinb.models.train import fit, index_loaders, make_learner, seed_everything
 from fwinb.pairs.recipes import load_recipe
 from fwinb.pairs.schema import STUDY, recipe_attrs
@@ -34,6 +34,7 @@ from fwinb.pairs.workers import keep_memory
 TOP = Path(__file__).resolve().parent.parent
 STORES = dict(cal_102=(20_000, 102, 8), test_103=(33_000, 103, 12), study_0=(27_489, 0, 8))   # pairs, seed, Earths
 RECIPES = dict(study=(60_000, 0), surface=(40_000, 1), middle=(20_000, 2))      # pairs of the training, seed
+GROWN = dict(waveform=dict(iterations=250, rate=.06), phase=dict(iterations=125, rate=.1))   # trees: half as many of phase, for the size of the package
 ABLATION = 20_000                                                               # pairs of each training
 CAVEATS = ['taught and tested on simulated pairs only (PREM against path-average seismograms of random Earths, with noise and ten kinds of defects)',
            'vertical displacement, 1800 s from the centroid time, T > 50 s, synthetics of PREM or of a model as near to the truth',
@@ -63,26 +64,28 @@ def judge(model, pairs, graded, folder, out, truth):
     np.save(folder/f'{model.name}_test.npy', scores)
     save_model(model, out)
 
-def make_usable(a, folder, out):
-    known = {}
+def make_usable(a, folder, out, purpose='waveform'):
+    known, weights = {}, PURPOSES[purpose]
     for name, (n, seed) in RECIPES.items():
         recipe = load_recipe(name)
         plan, work = plan_parts(max(500, int(n*a.scale)), seed, len(recipe.components)), folder/name
         work.mkdir(exist_ok=True)
         make_parts(recipe, plan, work, a.workers, log)
-        known[name] = recipe, plan, work, training_data(plan, work)
+        known[name] = recipe, plan, work, for_purpose(training_data(plan, work), purpose)
     sets = {k: v[-1] for k, v in known.items()}
     log(f'train on {sum(len(d.x) for d in sets.values()):,} windows')
     start = time.process_time()
-    trees, scale = train_selector(sets, seed=0)
+    trees, scale = train_selector(sets, seed=0, **GROWN[purpose])
     seconds, cards = round(time.process_time() - start), []
     for name, (recipe, plan, work, data) in known.items():
-        model, groups = finish_model('usable', trees, scale, recipe, data, plan, work, log)
-        with atomic_path(out/f'usable_{name}_groups.csv') as tmp: groups.to_csv(tmp)
+        model, groups = finish_model(weights, trees, scale, recipe, data, plan, work, log, purpose)
+        with atomic_path(out/f'{weights}_{name}_groups.csv') as tmp: groups.to_csv(tmp)
         cards.append(model.card)
     common = dict(commit=commit(), others=cards[1:]) | {'CPU seconds of training': seconds}
     for k in ('training pairs', 'windows of training', 'worlds'): common[k] = sum(c[k] for c in cards)
-    save_model(Model('usable', cards[0] | common, trees, scale), out)
+    save_model(Model(weights, cards[0] | common, trees, scale), out)
+
+def make_phase(a, folder, out): make_usable(a, folder, out, 'phase')
 
 def ablated(data, without):
     "`SelectorData` without something"
@@ -150,7 +153,7 @@ def judge_paper(model, cal, test, a, folder, out):
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--which', nargs='+', choices=('usable', 'paper', 'ablation'), default=['usable', 'paper'])
+    p.add_argument('--which', nargs='+', choices=('usable', 'phase', 'paper', 'ablation'), default=['usable', 'phase', 'paper'])
     p.add_argument('--workers', type=int, default=1, help='processes that simulate')
     p.add_argument('--paper-epochs', type=int, default=12)
     p.add_argument('--judge', action='store_true', help='paper only: train nothing, put the numbers of the test pairs on the card of the weights that are there')
@@ -163,4 +166,4 @@ if __name__ == '__main__':
     keep_memory()
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        for k in a.which: dict(usable=make_usable, paper=make_paper, ablation=make_ablation)[k](a, folder, out)
+        for k in a.which: dict(usable=make_usable, phase=make_phase, paper=make_paper, ablation=make_ablation)[k](a, folder, out)

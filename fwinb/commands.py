@@ -79,9 +79,9 @@ def select_parser(
     _add_inputs(p)
     p.add_argument('--recipe', help="components, window and band: 'study' (default), 'surface', 'middle', 'short', or "
                                     'a YAML file with a row like those of data/recipes.yml')
-    p.add_argument('--model', default='usable', help="'usable' (default; for another recipe the one that ships "
-                                                     "for it), 'paper', a card (.json), or the folder of "
-                                                     "fwinb-train")
+    _add_purpose(p, "default: that of --model, or 'waveform'")
+    p.add_argument('--model', help="'usable' or 'phase' (default: the one for the purpose, and for the recipe), "
+                                   "'paper', a card (.json), or the folder of fwinb-train")
     how = p.add_mutually_exclusive_group()
     how.add_argument('--precision', type=float, default=.95,
                      help='share of the accepted traces that shall be usable, on average; nothing that the model '
@@ -95,6 +95,10 @@ def select_parser(
                    help="windows by the rules of FLEXWIN, instead of the model's probability; implies --windows")
     p.add_argument('--window-parameters', metavar='FILE', help='parameters of these rules under the names of pyflex '
                                                                '(YAML); implies --window-rules')
+    p.add_argument('--again', metavar='OLD.csv',
+                   help='the selection of the last iteration, with its windows beside it: what was kept, lost and won, '
+                        'and why, in selection_again.csv, selection_windows_again.csv and selection_again.png; its '
+                        'accepted windows are measured in the new synthetics')
     p.add_argument('--workers', type=int, default=1, help='processes (default 1)')
     return p
 
@@ -102,6 +106,11 @@ def select_parser(
 def _unit(text):
     if UNIT.fullmatch(text): return text
     raise argparse.ArgumentTypeError(f'{text!r} is not displacement, velocity, acceleration or a unit such as nm')
+
+def _add_purpose(p, default):
+    p.add_argument('--for', dest='purpose', choices=('waveform', 'phase'), help='what the inversion fits: waveforms, '
+                   'or phases alone (delays, time-frequency or exponentiated phase), where a gain does not count; '
+                   f'{default}')
 
 def _add_inputs(p):
     def files(name, what): p.add_argument(name, nargs='+', default=[], metavar='FILE', help=what)
@@ -119,6 +128,8 @@ def select_main(
     parser = select_parser()
     a = parser.parse_args(args)
     if a.prem and a.syn: parser.error('--prem and SYN exclude each other')
+    if a.again and Path(a.again).resolve() == Path(a.out).resolve():
+        parser.error('--out would replace the file of --again: write the new selection to another one')
     parts = Path(f'{a.out}.parts')
     with interruptible() as seen:
         try: status = _select(a, parts)
@@ -137,7 +148,7 @@ def _select(a, parts):
     from fwinb.pairs.store import finish_group, locked_file, sweep_group
     from fwinb.pairs.workers import WorkerLost, keep_memory
     from fwinb.select import (
-        Checkpoint, NotKept, select, stations_folder, summary, trace_table, windows_csv, windows_folder,
+        Checkpoint, NotKept, compare_last, select, stations_folder, summary, trace_table, windows_csv, windows_folder,
         write_selection)
     keep_memory()    # allowed here: a command owns its process
     try:
@@ -149,18 +160,45 @@ def _select(a, parts):
             ours = [folder, parts, a.out, *([more, csv] if more else [])]
             if not more and csv.is_file():
                 _say(f'{csv} is of an earlier run and stays as it is: --windows makes it anew')
+            old, theirs = _last(a)
             found = select(
                 a.obs, '' if a.prem else a.syn, a.events, a.inventory, a.model, a.precision, a.threshold, a.workers,
-                sys.stderr.isatty(), ours, a.stations, a.units or '', parts, _say, windows=_windows(a), **_recipe(a))
-            try: write_selection(found, a.out)
+                sys.stderr.isatty(), ours + theirs, a.stations, a.units or '', parts, _say, windows=_windows(a),
+                purpose=a.purpose, again=old, **_recipe(a))
+            compared = None if old is None else compare_last(found, old)
+            try: write_selection(found, a.out, compared)
             except (ValueError, OSError) as e:
                 return _failed('fwinb-select', f'the table could not be written: {e}; the same command goes on', 1)
             Checkpoint(parts, '').remove()
     except (NotKept, WorkerLost) as e: return _failed('fwinb-select', e, 1)
     except (ValueError, OSError, ImportError) as e: return _failed('fwinb-select', e, 2)
     table, windows = trace_table(found), f'; windows: {csv}, {more}' if more else ''
-    print(summary(found), f'table: {a.out}; stations: {folder}{windows}', sep='\n', flush=True)
+    print(summary(found), *_compared(a, compared), f'table: {a.out}; stations: {folder}{windows}', sep='\n', flush=True)
     return _no_pair(table) if (table.decision == 'dropped').all() else 0
+
+# %% ../nbs/commands/02_commands.ipynb #dccad370
+def _last(a):
+    "The selection of the last iteration, or None; and files of two selections, which are no records"
+    from fwinb.adjoint.iteration import read_selection
+    from fwinb.select import again_files
+    own = again_files(a.out)
+    if not a.again:
+        if own[0].is_file(): _say(f'{own[0]} is of an earlier run and stays as it is: --again makes it anew')
+        return None, own
+    old, path = read_selection(a.again), Path(a.again)
+    if old.windows is not None and not _windows(a): _say(f'{old.windows_path} is not compared: --windows does so')
+    if old.windows is None and _windows(a): _say(f'{path} has no windows beside it: the traces alone are compared')
+    names = '.csv', '_stations', '_windows', '_windows.csv', '.csv.parts'
+    return old, [*own, path, *again_files(path), *(path.with_name(f'{path.stem}{x}') for x in names)]
+
+def _compared(a, compared):
+    "Lines on the comparison with the last iteration"
+    if compared is None: return []
+    from fwinb.adjoint.iteration import comparison_lines
+    from fwinb.select import again_files
+    names = again_files(a.out)
+    made = [*names[:1], *(names[1:2] if compared.windows is not None else []), *names[2:]]
+    return [*comparison_lines(compared, a.again), 'comparison: ' + ', '.join(str(p) for p in made if p.is_file())]
 
 # %% ../nbs/commands/02_commands.ipynb #66ef1c9f
 def _windows(a): return a.window_parameters or ('rules' if a.window_rules else a.windows)
@@ -185,6 +223,7 @@ def train_parser(
     p.add_argument('--out', required=True, metavar='DIR', help='folder of the selector and of the finished parts')
     p.add_argument('--pairs', type=int, default=20_000, help='pairs to train on (default 20000); calibration and test '
                                                              'have a quarter as many each')
+    _add_purpose(p, 'default: waveform')
     p.add_argument('--seed', type=int, default=0, help='of everything that is random (default 0)')
     p.add_argument('--workers', type=int, default=1, help='processes that simulate (default 1)')
     return p
@@ -210,7 +249,7 @@ def _train(a):
     from fwinb.pairs.workers import WorkerLost, keep_memory
     keep_memory()    # allowed here: a command owns its process
     def say(line): print(f'fwinb-train: {line}', file=sys.stderr, flush=True)
-    try: train_recipe(a.recipe, a.pairs, a.out, a.seed, a.workers, say)
+    try: train_recipe(a.recipe, a.pairs, a.out, a.seed, a.workers, say, a.purpose or 'waveform')
     except WorkerLost as e: return _failed('fwinb-train', f'{e}; the same command goes on', 1)
     except (ValueError, OSError) as e: return _failed('fwinb-train', e, 2)
     return 0

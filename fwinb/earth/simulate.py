@@ -628,7 +628,7 @@ def simulate_pairs(
     recipe=STUDY,         # components, window and band: a `Recipe`, or a name or file as for `load_recipe`
     linear:bool=False,    # keep the effect of structure, `linear` and `perturbed`
     world=World(),        # errors of the sources, strength of the Earth and so on
-)->xr.Dataset:            # pairs with `linear_error`, `phase_error`, `usable`, `information`, `defect`, `snr`, `earth`, `*_norm`
+)->xr.Dataset:            # pairs with `*_error`, `usable`, `information`, `defect`, `snr`, `earth`, `*_norm`
     "Simulate pairs of seismograms whose truth is known"
     for name, x in (('n', n), ('block', block)):
         if not isinstance(x, (int, np.integer)) or x < 1:

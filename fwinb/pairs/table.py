@@ -21,13 +21,14 @@ COLUMNS = dict(
     component=Column('', 'Z up, R away from the source, T clockwise from R seen from above; empty if dropped'),
     decision=Column('', 'accept, refuse, cannot say, or dropped (never became a pair)'),
     reason=Column('', 'why it was refused, dropped or not decided, in one to three words; empty if accepted'),
-    usable=Column('', 'calibrated probability of being usable, 0 to 1; empty where the model cannot say'))
+    usable=Column('', 'calibrated probability of being usable to an inversion of waveforms, or with --for phase of '
+                      'phases, 0 to 1; empty where the model cannot say'))
 COLUMNS['class'] = Column('', 'class of the misfit: I below 1.1, II below 1.2, III below 1.3, IV above, '
                               "unless the model's card states other limits")
 COLUMNS |= {f'p_{k}': Column('', f'probability of class {k}, 0 to 1') for k in ('I', 'II', 'III', 'IV')}
 COLUMNS |= dict(
-    predicted=Column('', 'the most probable of these four classes, or cannot say; for the model `usable` '
-                         'they are classes of the linear error, best first'),
+    predicted=Column('', 'the most probable of these four classes, or cannot say; for the models `usable` '
+                         'and `phase` they are classes of the true error, best first'),
     misfit=Column('', 'time-frequency misfit, envelope plus phase (in rad), at least 0; small is good'),
     lag_s=Column('s', 'shift of the largest correlation; positive: the observation is late'),
     correlation=Column('', 'largest normalised cross-correlation, -1 to 1, at that lag'),

@@ -8,7 +8,7 @@ __all__ = ['COMPONENTS', 'LETTERS', 'BANDS', 'LARGEST', 'GROUP', 'band_code', 'a
            'each_station', 'write_sem', 'new_asdf', 'put_auxiliary', 'auxiliary', 'attributes', 'write_asdf',
            'read_asdf']
 
-# %% ../../nbs/adjoint/02_files.ipynb #7d4ebf25
+# %% ../../nbs/adjoint/02_files.ipynb #0abfb1e7
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from ..data.instruments import Place
 from ..data.synthetics import need_asdf, open_hdf5, read_sem_ascii
 from ..pairs.store import atomic_path, locked_file
 
-# %% ../../nbs/adjoint/02_files.ipynb #62ddc280
+# %% ../../nbs/adjoint/02_files.ipynb #8f1495b6
 COMPONENTS = 'NEZ'                               # of an adjoint source, in the solver's order
 LETTERS = dict(globe='NEZ', cartesian='YXZ')     # of `COMPONENTS` in names, by code
 BANDS = (1., 'L'), (.1, 'M'), (.0125, 'B'), (.004, 'H'), (.001, 'C'), (0., 'F')  # steps above the limit, s; 1 s is L
@@ -55,7 +55,7 @@ def adj_name(
     "File name of an adjoint source"
     return f'{network}.{station}.{adj_channel(component, dt, code)}.adj'
 
-# %% ../../nbs/adjoint/02_files.ipynb #3b7f5c6d
+# %% ../../nbs/adjoint/02_files.ipynb #7c274e57
 LARGEST = float(np.finfo(np.float32).max)     # that the solver can read
 
 def _checked(x, name):
@@ -101,7 +101,7 @@ def read_adj(
     tr = read_sem_ascii(path, UTCDateTime(0))
     return AdjointTrace(tr.data, float(tr.stats.delta), tr.stats.starttime.ns/1e9)
 
-# %% ../../nbs/adjoint/02_files.ipynb #e6cf830e
+# %% ../../nbs/adjoint/02_files.ipynb #d523dc24
 class SourceInfo(NamedTuple):
     "What the adjoint sources of an event have in common"
     time:float    # time zero of the simulation, s after 1970-01-01T00:00:00Z
@@ -141,7 +141,7 @@ def write_station(
     names = {k: adj_name(*s.station.split('.'), k, info.dt, code) for k in COMPONENTS}
     return [write_adj(Path(folder)/names[k], x, info.dt, info.start) for k, x in station_sources(s, info).items()]
 
-# %% ../../nbs/adjoint/02_files.ipynb #35aedad6
+# %% ../../nbs/adjoint/02_files.ipynb #ad4bdd10
 def write_stations(
     path,         # STATIONS or STATIONS_ADJOINT
     places:dict,  # NET.STA -> `Place`, or latitude, longitude, elevation (m), burial (m)
@@ -176,7 +176,7 @@ def write_sem(
     write_stations(run/'DATA/STATIONS_ADJOINT', places)
     return places
 
-# %% ../../nbs/adjoint/02_files.ipynb #545cbf40
+# %% ../../nbs/adjoint/02_files.ipynb #d8b9ce8a
 def new_asdf(
     path,        # made
     event=None,  # obspy Event
@@ -213,10 +213,10 @@ def attributes(
     x,         # h5py's data set
 )->dict:       # text and numbers of Python
     "Attributes of an array"
-    plain = {k: v.item() if hasattr(v, 'item') else v for k, v in x.attrs.items()}
+    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in x.attrs.items()}
     return {k: v.decode('utf-8', 'replace') if isinstance(v, bytes) else v for k, v in plain.items()}
 
-# %% ../../nbs/adjoint/02_files.ipynb #9be113bc
+# %% ../../nbs/adjoint/02_files.ipynb #79525d45
 GROUP = 'AdjointSources'
 
 def _attributes(s, k, info, code):
@@ -247,7 +247,7 @@ def write_asdf(
                     put_auxiliary(f, f'{GROUP}/{name}', x.astype(np.float32), _attributes(s, k, info, code))
     return Path(path)
 
-# %% ../../nbs/adjoint/02_files.ipynb #3231697f
+# %% ../../nbs/adjoint/02_files.ipynb #fb0288e3
 def read_asdf(
     path,        # an ASDF file of `write_asdf` or of pypaw
     time=None,   # time zero of the simulation, s after 1970-01-01T00:00:00Z; None: as the file says

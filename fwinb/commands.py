@@ -95,10 +95,7 @@ def select_parser(
                    help="windows by the rules of FLEXWIN, instead of the model's probability; implies --windows")
     p.add_argument('--window-parameters', metavar='FILE', help='parameters of these rules under the names of pyflex '
                                                                '(YAML); implies --window-rules')
-    p.add_argument('--again', metavar='OLD.csv',
-                   help='the selection of the last iteration, with its windows beside it: what was kept, lost and won, '
-                        'and why, in selection_again.csv, selection_windows_again.csv and selection_again.png; its '
-                        'accepted windows are measured in the new synthetics')
+    _add_again(p)
     p.add_argument('--workers', type=int, default=1, help='processes (default 1)')
     return p
 
@@ -111,6 +108,12 @@ def _add_purpose(p, default):
     p.add_argument('--for', dest='purpose', choices=('waveform', 'phase'), help='what the inversion fits: waveforms, '
                    'or phases alone (delays, time-frequency or exponentiated phase), where a gain does not count; '
                    f'{default}')
+
+def _add_again(p):
+    p.add_argument('--again', metavar='OLD.csv',
+                   help='the selection of the last iteration, with its windows beside it: what was kept, lost and won, '
+                        'and why, in selection_again.csv, selection_windows_again.csv and selection_again.png; its '
+                        'accepted windows are measured in the new synthetics')
 
 def _add_inputs(p):
     def files(name, what): p.add_argument(name, nargs='+', default=[], metavar='FILE', help=what)

@@ -38,8 +38,8 @@ from .features.stations import (
 from .features.windows import (
     WindowParameters, check_parameters, parameters_for, read_parameters, window_rows, window_table)
 from .models.pretrained import (
-    INPUT, choose_model, classify, decide, describe, fitting_model, forecast_set, forecast_words, judge_windows, limits_for,
-    load_model, model_recipe, pairs_recipe, purpose_of, unlike_recipe, window_inputs)
+    INPUT, choose_model, classify, decide, describe, fitting_model, forecast_set, forecast_words, judge_windows,
+    limits_for, load_model, model_recipe, pairs_recipe, purpose_of, unlike_recipe, window_inputs)
 from .pairs.plot import draw_coast, shown_windows
 from .pairs.recipes import check_recipe, load_recipe
 from .pairs.schema import CLASSES, STUDY, Recipe

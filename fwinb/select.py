@@ -7,7 +7,7 @@ __all__ = ['APART', 'DECISIONS', 'SURE', 'ANY_GAIN', 'NOT_LISTED', 'LOOK', 'desc
            'describe_event', 'block_ledger', 'describe_block', 'failed_block', 'refusal', 'disagreeing_sensors',
            'decide_pairs', 'with_suspects', 'join_ledger', 'digest_files', 'NotKept', 'Checkpoint', 'checkpoint_folder',
            'need_rows', 'is_store', 'find_synthetics', 'Plan', 'plan_store', 'plan_archive', 'make_plan', 'run_plan',
-           'plan_events', 'settle_recipe', 'Selection', 'window_settings', 'join_windows', 'select', 'stations_folder',
+           'settle_recipe', 'Selection', 'window_settings', 'join_windows', 'select', 'stations_folder',
            'windows_folder', 'windows_csv', 'listed_line', 'note_unlisted', 'station_lines', 'write_selection',
            'write_table', 'trace_table', 'compare_last', 'again_files', 'summary', 'plot_decisions',
            'plot_selection_map']
@@ -77,13 +77,15 @@ def _reversed(pairs): return pair_delays(pairs)[['turned_correlation', 'turned_l
 
 def _joined(tables): return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
+# %% ../nbs/commands/00_select.ipynb #153a51a0
 def _pick(pairs, windows, every, old):
     "Rows of windows; a single pair whose windows fail keeps its features, and its row says why"
     try:
         found = window_table(pairs, windows)
         if every: found = found._replace(table=window_inputs(pairs, found.table))
         rows = window_rows(pairs, found, every)
-        return rows if old is None else _joined([t for t in (rows, _again(pairs, found.table, old, windows, every)) if len(t)])
+        again = [] if old is None else _again(pairs, found.table, old, windows, every)
+        return _joined([t for t in (rows, again) if len(t)])
     except Exception as e:
         if pairs.sizes['pair'] > 1: raise                         # the pairs are halved until it stands alone
         name = {k: pairs[k].values.astype(str) for k in ('event', 'station', 'component')}
@@ -93,8 +95,9 @@ def _again(pairs, found, old, windows, every):
     "The old windows in these pairs, with what the selector reads of them"
     t = measure_again(pairs, old, windows)
     if not every or not len(t): return t
-    accepted = found.pair[found.decision == 'accept'].value_counts()          # of the windows that are picked here
-    return window_inputs(pairs, t).assign(**{f'{INPUT}windows': accepted.reindex(t.pair, fill_value=0).values.astype(float)})
+    t, accepted = window_inputs(pairs, t), found.pair[found.decision == 'accept'].value_counts()
+    t[f'{INPUT}windows'] = accepted.reindex(t.pair, fill_value=0).values.astype(float)    # a feature of the trace
+    return t
 
 # %% ../nbs/commands/00_select.ipynb #f00a450b
 def as_error(
@@ -382,6 +385,7 @@ class Plan(NamedTuple):
     files:list       # files and folders that it reads
     settings:tuple=() # whatever else its results depend on
 
+# %% ../nbs/commands/00_select.ipynb #36eb688e
 def plan_store(
     path,            # a store of pairs
     windows=None, every=False, old=None, # as for `describe_parts`
@@ -392,8 +396,7 @@ def plan_store(
     if not n: raise ValueError(f'{path} holds no pairs')
     blocks = [(i, min(i+block, n)) for i in range(0, n, block)]
     job = partial(describe_block, path=path, windows=windows, every=every, old=old)
-    return Plan(job, blocks, partial(failed_block, path), [], [path],
-                (block, windows, every, *_digest(old)))
+    return Plan(job, blocks, partial(failed_block, path), [], [path], (block, windows, every, old and old.digest))
 
 def plan_archive(
     obs, syn=None, events=(), inventory=(), skip=(), stations=(), units='', recipe=STUDY, # as for `select`
@@ -410,9 +413,8 @@ def plan_archive(
     files = [obs, *([syn] if syn else []), *events, *inventory, *stations]
     job = partial(describe_event, archive=names_only, windows=windows, every=every, old=old)
     rest = unused_rows(archive)
-    return Plan(job, recorded_events(archive), lost, rest, files, (str(syn), units, recipe, windows, every, *_digest(old)))
-
-def _digest(old): return () if old is None else (old.digest,)
+    settings = str(syn), units, recipe, windows, every, old and old.digest
+    return Plan(job, recorded_events(archive), lost, rest, files, settings)
 
 # %% ../nbs/commands/00_select.ipynb #427cbd45
 def make_plan(
@@ -451,13 +453,12 @@ def run_plan(
     return [results[i] for i in range(n)]
 
 # %% ../nbs/commands/00_select.ipynb #0c76fa43
-def plan_events(
-    plan:Plan, # of `make_plan`
-)->set:
-    "Names of the events of a selection"
+def _check_last(last, plan, recipe, say):
+    "Refuse a selection that has nothing in common with what is planned"
     names = {task[0] for task in plan.tasks}
-    if all(isinstance(x, str) for x in names): return names
-    return set(open_pairs(plan.files[0], dask=False).event.values.astype(str))        # tasks are blocks of a store
+    if not all(isinstance(x, str) for x in names):                                 # tasks are blocks of a store
+        names = open_pairs(plan.files[0], dask=False).event.values.astype(str)
+    for line in check_previous(last, names, recipe): say(line)
 
 # %% ../nbs/commands/00_select.ipynb #29d9537f
 def settle_recipe(
@@ -532,14 +533,14 @@ def _judged(table, model, precision, rows):
     w = w.assign(window=w.groupby(['event', 'station']).cumcount() + 1)
     return pd.concat([w, rows[~has].reindex(columns=w.columns)], ignore_index=True)
 
-def _with_windows(traces, results, recipe, parameters, judges, old):
-    "A `Selection` from the results of all tasks; `judges` of the windows and of the old ones, or none"
+def _with_windows(traces, results, recipe, parameters, known):
+    "A `Selection` from the results of all tasks; `known`: features, model and precision, if the selector decides"
     rows, again = _joined([r[2] for r in results if len(r[2])]), None
-    if old is not None:
-        was = rows.get('station_old', pd.Series(None, rows.index, object)).notna()
-        rows, again = rows[~was].drop(columns='station_old', errors='ignore'), rows[was]
-    if judges and len(rows): rows = judges[0](rows)
-    if judges and again is not None and len(again): again = judges[1](again)
+    if 'station_old' in rows:                                  # windows of the last iteration are among them
+        was = rows.station_old.notna()
+        rows, again = rows[~was].drop(columns='station_old'), rows[was]
+        if known: again = _judged_all(*known, again)
+    if known and len(rows): rows = _judged(*known, rows)
     times = [r[1][['event', 'time']] for r in results if 'time' in r[1]]
     times = dict(_joined(times).drop_duplicates().values) if times else {}
     return Selection(traces, join_windows(rows, traces), times, recipe, parameters, again)
@@ -554,6 +555,17 @@ def _about_set(table, decided, model, suspects):
     "What is known of the set as a whole, for `summary`"
     forecast = forecast_set(table, decided.usable, decided.decision, model)
     return dict(forecast=forecast, suspects=suspects.to_dict('records'), purpose=purpose_of(model))
+
+def _all_traces(results, model, precision, threshold, recipe):
+    "The table of traces, and the features of those that became pairs"
+    table, decided = _joined([r[1] for r in results if len(r[1])]), None
+    if len(table):
+        with one_thread(): decided = decide_pairs(table, model, precision, threshold, recipe)
+        decided, suspects = with_suspects(decided, table, recipe)
+    ledger = pd.concat([r[0] for r in results if len(r[0])], ignore_index=True)
+    traces = note_unlisted(join_ledger(ledger, decided))
+    if len(table): traces.attrs |= _about_set(table, decided, model, suspects)
+    return traces, table
 
 # %% ../nbs/commands/00_select.ipynb #9c6b7b98
 def select(
@@ -585,21 +597,13 @@ def select(
     limits_for(loaded, precision, threshold)    # a wrong limit is refused before the work
     every = windows is True and 'window_calibration' in loaded.card
     picking = window_settings('rules' if windows is True and not every else windows, recipe, purpose_of(loaded))
-    old = old_windows(again) if picking is not None else None
+    old = picking and old_windows(again)
     plan = make_plan(obs, syn, events, inventory, skip, stations, units, recipe, picking, every, say, old)
-    if again is not None:
-        for line in check_previous(again, plan_events(plan), recipe): say(line)
+    if again is not None: _check_last(again, plan, recipe, say)
     results = run_plan(plan, loaded, load, workers, progress, skip, checkpoint, say)
-    table, decided = _joined([r[1] for r in results if len(r[1])]), None
-    if len(table):
-        with one_thread(): decided = decide_pairs(table, loaded, precision, threshold, recipe)
-        decided, suspects = with_suspects(decided, table, recipe)
-    ledger = pd.concat([t for t in (*(r[0] for r in results), as_ledger(plan.rest)) if len(t)], ignore_index=True)
-    traces = note_unlisted(join_ledger(ledger, decided))
-    if len(table): traces.attrs |= _about_set(table, decided, loaded, suspects)
+    traces, table = _all_traces([*results, (as_ledger(plan.rest), [])], loaded, precision, threshold, recipe)
     if picking is None: return traces
-    judges = every and [partial(f, table, loaded, precision) for f in (_judged, _judged_all)]
-    return _with_windows(traces, results, recipe, picking, judges, old)
+    return _with_windows(traces, results, recipe, picking, every and (table, loaded, precision))
 
 
 # %% ../nbs/commands/00_select.ipynb #f197d426

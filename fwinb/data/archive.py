@@ -209,7 +209,7 @@ PART = 2000   # files whose headers are read before they are written
 def read_headers(
     paths,    # of files
     top:Path, # their folder
-)->pd.DataFrame: # columns of `INDEX` without `file`, a row per trace, or one for a file without; index: place in `paths`
+)->pd.DataFrame: # `INDEX` without `file`, a row per trace, or one for a file without any; index: place in `paths`
     "Kind and headers of files, of unchanged ones from the cache"
     folder = cache_dir()/'index'/hashlib.sha256(str(top.resolve()).encode()).hexdigest()[:16]
     parts, code = [folder/'index.parquet', *folder.glob('part-*.parquet')], _code_digest()

@@ -6,9 +6,9 @@
 __all__ = ['MEASUREMENTS', 'PLACE', 'MEASURED', 'PLACES', 'MADE', 'CODES', 'windows_beside', 'accepted_measurements',
            'window_samples', 'sensor_source', 'measure_pairs', 'event_adjoints', 'with_places', 'Settings',
            'event_folder', 'write_measured', 'prepare_folder', 'read_finished', 'adjoint_tasks', 'write_adjoints',
-           'no_setup']
+           'no_setup', 'adjoint_lines']
 
-# %% ../../nbs/adjoint/06_events.ipynb #36337e33
+# %% ../../nbs/adjoint/06_events.ipynb #8c6c3d20
 import json
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,8 @@ import numpy as np, pandas as pd
 from .files import SourceInfo, StationSource, write_asdf, write_sem
 from .misfits import MISFITS, adjoint_sources
 from .processing import to_components, to_zne
-from fwinb.data.archive import (
-    Archive, event_pairs, index_archive, named_files, near_records, own_synthetics, recorded_places, station_code,
-    station_line)
+from ..data.archive import (
+    Archive, event_pairs, near_records, recorded_places, station_code, station_line)
 from ..data.events import Rejected, centroid, event_place, safe_names
 from ..data.files import one_line
 from ..data.instruments import Place
@@ -30,7 +29,7 @@ from ..pairs.schema import Recipe
 from ..pairs.store import atomic_path
 from ..pairs.workers import run_tasks
 
-# %% ../../nbs/adjoint/06_events.ipynb #b3ecf8f2
+# %% ../../nbs/adjoint/06_events.ipynb #cc0cc4e8
 MEASUREMENTS = 'event', 'station', 'component', 'window', 'region', 'start_s', 'end_s'   # columns
 _TEXT = dict(keep_default_na=False, dtype=str, encoding_errors='backslashreplace')
 
@@ -48,7 +47,7 @@ def windows_beside(selection):
     "Where `fwinb-select` writes the windows of SELECTION.csv"
     return Path(selection).with_name(f'{Path(selection).stem}_windows.csv')
 
-# %% ../../nbs/adjoint/06_events.ipynb #869a0947
+# %% ../../nbs/adjoint/06_events.ipynb #6deddb0b
 def accepted_measurements(
     selection,         # selection.csv of `fwinb-select`
     whole=False,       # take whole traces, even if there is a table of windows
@@ -73,7 +72,7 @@ def _check_same_run(traces, windows, path):
     if not said.sort_index().equals(own.sort_index().rename('trace')):
         raise ValueError(f'{path} is of another run than the table beside it: remove it, or run fwinb-select --windows')
 
-# %% ../../nbs/adjoint/06_events.ipynb #62a328eb
+# %% ../../nbs/adjoint/06_events.ipynb #7db8e9eb
 def window_samples(
     measured:pd.DataFrame, # of `accepted_measurements`
     recipe:Recipe,         # of the selection
@@ -93,7 +92,7 @@ def window_samples(
                          f'of the recipe {recipe.name}: name the recipe of the selection')
     return measured.assign(left=sample.start_s.round().astype(int), right=sample.end_s.round().astype(int))
 
-# %% ../../nbs/adjoint/06_events.ipynb #274a7676
+# %% ../../nbs/adjoint/06_events.ipynb #b1c708e6
 def sensor_source(
     sources,      # (k, npts) adjoint sources of the pairs of one sensor, on their axis
     values:list,  # of dicts of `event_pairs`, of the same pairs
@@ -118,7 +117,7 @@ def _added(a, b):
     return a._replace(sources={k: x + b.sources[k] for k, x in a.sources.items()},
                       misfit={k: x + b.misfit[k] for k, x in a.misfit.items()})
 
-# %% ../../nbs/adjoint/06_events.ipynb #745310bc
+# %% ../../nbs/adjoint/06_events.ipynb #2706515d
 MEASURED = *MEASUREMENTS, 'misfit_function', 'chi', 'weight', 'delay_s', 'dlnA', 'reason'   # columns of misfits.csv
 
 def measure_pairs(
@@ -146,7 +145,7 @@ def measure_pairs(
     table = pd.concat(tables, ignore_index=True).assign(misfit_function=misfit)
     return out, table.reindex(columns=MEASURED)
 
-# %% ../../nbs/adjoint/06_events.ipynb #2b4c0d14
+# %% ../../nbs/adjoint/06_events.ipynb #09dc3893
 def event_adjoints(
     name, event,           # as in `Archive.events`
     measured:pd.DataFrame, # of this event: columns `MEASUREMENTS`, left, right and weight
@@ -171,7 +170,7 @@ def event_adjoints(
     stations, info, table = _on_one_axis(found, table, centroid(event)[0].time.timestamp, misfit, archive.recipe)
     return stations, info, _concat([table, lost])
 
-# %% ../../nbs/adjoint/06_events.ipynb #2cafcf9d
+# %% ../../nbs/adjoint/06_events.ipynb #f97bd05f
 def _on_one_axis(found, table, time, misfit, recipe):
     "Stations on the time axis that most of them have, a sum for each; the others are rows with a reason"
     if not found: return [], None, table
@@ -204,29 +203,25 @@ def _why(row):
 def _concat(tables):
     return pd.concat([t for t in tables if len(t)], ignore_index=True).reindex(columns=MEASURED)
 
-# %% ../../nbs/adjoint/06_events.ipynb #2ec30a87
+# %% ../../nbs/adjoint/06_events.ipynb #2ae3749d
 PLACES = 'event_latitude', 'event_longitude', 'station_latitude', 'station_longitude'   # geographic, degrees
 
 def with_places(
-    measured:pd.DataFrame, # columns `MEASUREMENTS`
+    measured:pd.DataFrame, # columns `MEASUREMENTS`, of events of the archive
     archive:Archive,
-)->pd.DataFrame:           # with `PLACES`, NaN where they are not known, and reason, '' if they are
+)->pd.DataFrame:           # with `PLACES`; NaN where they are not known
     "Coordinates of events and stations"
     events, tables = dict(archive.events), []
     for name, rows in measured.groupby('event', sort=False):
-        place = event_place(events[name]) if name in events else None
-        if place is None:
-            tables.append(rows.assign(reason='no event of this name in the archive'))
-            continue
-        near = near_records(archive.records, place.time, archive.recipe)
-        known = recorded_places(near, archive, place.time)
-        at = np.array([known.get(station_code(s), (np.nan, np.nan))[:2] for s in rows.station], float)
-        where = dict(zip(PLACES, (place.latitude, place.longitude, *at.T)))
-        reason = np.where(np.isnan(at).any(1), 'no record of this event, or no coordinates', '')
-        tables.append(rows.assign(**where, reason=reason))
-    return pd.concat(tables).reindex(columns=[*measured.columns, *PLACES, 'reason'])
+        where = np.full((4, len(rows)), np.nan)
+        if place := event_place(events[name]):
+            known = recorded_places(near_records(archive.records, place.time, archive.recipe), archive, place.time)
+            where[:2] = [[place.latitude], [place.longitude]]
+            where[2:] = np.transpose([known.get(station_code(s), (np.nan, np.nan))[:2] for s in rows.station])
+        tables.append(rows.assign(**dict(zip(PLACES, where))))
+    return pd.concat(tables).loc[measured.index]
 
-# %% ../../nbs/adjoint/06_events.ipynb #c3b746d0
+# %% ../../nbs/adjoint/06_events.ipynb #a45db2f0
 class Settings(NamedTuple):
     "What the adjoint sources of all events have in common"
     archive:Archive
@@ -256,7 +251,7 @@ def _write_sources(folder, stations, info, code):
 
 def write_measured(table, path): table.to_csv(path, index=False, float_format='%.8g')
 
-# %% ../../nbs/adjoint/06_events.ipynb #b316eb55
+# %% ../../nbs/adjoint/06_events.ipynb #24f85f4d
 MADE = 'adjoint.json'   # in the folder of a run: what it was made with
 
 def prepare_folder(
@@ -278,7 +273,7 @@ def prepare_folder(
         with atomic_path(path) as new: new.write_text(json.dumps(made, indent=1), encoding='utf-8')
     return out
 
-# %% ../../nbs/adjoint/06_events.ipynb #067762d9
+# %% ../../nbs/adjoint/06_events.ipynb #61710443
 def read_finished(
     path, # misfits.csv of an event
 ):        # columns `MEASURED`; None if the event is not finished
@@ -297,7 +292,12 @@ def adjoint_tasks(
     events, files = dict(archive.events), safe_names(sorted(set(measured.event)))
     return [(name, events[name], files[name], rows) for name, rows in measured.groupby('event', sort=False)]
 
-# %% ../../nbs/adjoint/06_events.ipynb #eee65c5a
+# %% ../../nbs/adjoint/06_events.ipynb #f3c44518
+CODES = 'globe', 'cartesian', 'asdf'
+
+def _check_choice(name, value, known):
+    if value not in known: raise ValueError(f'{name} {value!r} is none of {", ".join(known)}')
+
 def write_adjoints(
     selection,            # selection.csv of `fwinb-select`
     archive:Archive,      # of `index_archive`, in the recipe of the selection
@@ -311,14 +311,13 @@ def write_adjoints(
     say=lambda line: None,# called with a line on what is used
 )->pd.DataFrame:          # columns `MEASURED`: a row for every measurement
     "Adjoint sources of a selection, a folder per event"
-    if misfit not in MISFITS: raise ValueError(f'misfit {misfit!r} is none of {", ".join(MISFITS)}')
-    if code not in CODES: raise ValueError(f'code {code!r} is none of {", ".join(CODES)}')
+    _check_choice('misfit', misfit, MISFITS)
+    _check_choice('code', code, CODES)
     measured = window_samples(accepted_measurements(selection, whole), archive.recipe)
     kind = 'whole traces' if (measured.window == 0).all() else 'windows'
     say(f'{len(measured)} {kind} of {measured.event.nunique()} events, misfit {misfit}')
-    measured = with_places(measured, archive)
-    unknown, known = _lost(measured[measured.reason != ''], measured.reason[measured.reason != ''], misfit), measured[
-        measured.reason == ''].drop(columns='reason')
+    there = measured.event.isin([name for name, _ in archive.events])
+    unknown, known = _lost(measured[~there], 'no event of this name in the archive', misfit), measured[there]
     known = known.assign(weight=1.)
     made = dict(misfit=misfit, code=code, what=kind, balance=balance, recipe=archive.recipe.name, digest=digest)
     out = prepare_folder(out, made)
@@ -327,14 +326,28 @@ def write_adjoints(
     if done: say(f'{len(done)} of {len(tasks)} events were finished by an earlier run')
     settings = Settings(archive._replace(events=[(n, None) for n, _ in archive.events], bad=[]), misfit, code, out)
     todo = [t for t in tasks if t[2] not in done]
-    new = run_tasks(partial(event_folder, settings=settings), todo, no_setup, workers, lost=partial(_lost_event, misfit))
+    job, lost = partial(event_folder, settings=settings), partial(_lost_event, misfit)
+    new = run_tasks(job, todo, no_setup, workers, lost=lost)
     tables = done | {t[2]: table for t, table in zip(todo, new)}
     found = _concat([*(tables[t[2]] for t in tasks), unknown])
     with atomic_path(out/'misfits.csv') as path: write_measured(found, path)
     return found
 
-CODES = 'globe', 'cartesian', 'asdf'
-
+# %% ../../nbs/adjoint/06_events.ipynb #229a60df
 def no_setup(): return None
 
 def _lost_event(misfit, task, status): return _lost(task[3], f'a worker process ended with status {status}', misfit)
+
+# %% ../../nbs/adjoint/06_events.ipynb #04b17b4f
+def adjoint_lines(
+    found:pd.DataFrame, # of `write_adjoints`
+)->list:                # of str
+    "What was measured, and what was not"
+    good = found[found.reason == '']
+    traces = len(good[['event', 'station']].drop_duplicates())
+    total = (good.chi*good.weight).sum()
+    lines = [f'{len(good)} measurements of {traces} traces and {good.event.nunique()} events, '
+             f'total misfit {total:.6g} {MISFITS[found.misfit_function.iloc[0]].unit}']
+    why = found.reason[found.reason != ''].str.split(':').str[0].value_counts()
+    if len(why): lines.append('  not measured: ' + ', '.join(f'{k} {n}' for k, n in why.items()))
+    return lines

@@ -101,7 +101,8 @@ def measurement_weights(
     for rows in t.groupby(['event', '_category']).indices.values():
         receiver[rows] = _of_points(t.iloc[rows], 'station', receiver_weights)
     columns = dict(
-        receiver=_of_mean_1(receiver, [t.event, name]), source=_of_mean_1(_of_points(t, 'event', source_weights), [name]),
+        receiver=_of_mean_1(receiver, [t.event, name]),
+        source=_of_mean_1(_of_points(t, 'event', source_weights), [name]),
         category=category_weights(name, fewest))
     new = {f'weight_{k}': x for k, x in columns.items()}
     return table.assign(**new, weight_adjoint=np.prod([columns[k] for k in parts], 0)*np.ones(len(t)))

@@ -2,6 +2,9 @@
 from pathlib import Path
 import numpy as np, pandas as pd, pytest, torch
 from fwinb.adjoint.misfits import FORMULAS, MISFITS, adjoint_sources, window_taper
+from fwinb.inversion.experiment import make_experiment
+from fwinb.inversion.membrane import NODES, make_grid
+from fwinb.inversion.misfit_functions import adjoint_gradient, first_step
 from fwinb.labels.misfit import misfit_grid, tf_misfit
 from fwinb.labels.timefreq import gabor
 from fwinb.pairs.schema import STUDY
@@ -130,3 +133,22 @@ def test_refusals(change, words):
 def test_no_windows():
     a = adjoint_sources(pulse(), pulse(), DT, WHOLE[:0], 'cc_traveltime')
     assert not a.source.any() and len(a.table) == 0 and 'misfit' in a.table
+
+@pytest.fixture(scope='module')
+def experiment(): return make_experiment(3, 'none', n_events=1, n_stations=12)
+
+@pytest.mark.parametrize('misfit', MISFITS)
+def test_gradient_through_the_wave_solver(experiment, misfit):
+    "The adjoint source, carried back by the waves, is the derivative along a direction in the space of models"
+    grid = make_grid(dtype=torch.float64)
+    point, direction = .02*np.random.default_rng(7).standard_normal((2, NODES, NODES))
+    slope = (adjoint_gradient(point, experiment, grid, misfit)[1]*direction).sum()
+    ahead, back = (adjoint_gradient(point + h*direction, experiment, grid, misfit, gradient=False)[0] for h in (.002, -.002))
+    assert np.isclose((ahead-back)/.004, slope, rtol=3e-3)      # the solver keeps every fourth step for its derivative
+
+@pytest.mark.parametrize('misfit', MISFITS)
+def test_line_search_goes_downhill(experiment, misfit):
+    "From a skipped start each misfit falls; delay and envelope lead to the truth, the phase does not"
+    row, nodes = first_step(experiment, make_grid(), misfit, bias=.05)
+    assert row['after'] < .95*row['before'] and np.isclose(np.abs(nodes).max(), row['step'])
+    if misfit in ('cc_traveltime', 'tf_phase'): assert (row['error_after'] < row['error_before']) == (misfit == 'cc_traveltime')

@@ -7,7 +7,7 @@ __all__ = ['MISFITS', 'TINY', 'SILENCE', 'FORMULAS', 'BLOCK', 'MisfitKind', 'win
            'traveltime_kernel', 'hilbert_transform', 'phase_kernel', 'gabor_transpose', 'timefreq_kernel',
            'pyadjoint_kernel', 'AdjointSources', 'adjoint_sources']
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #ee6f2306
+# %% ../../nbs/adjoint/00_misfits.ipynb #3b631836
 from typing import NamedTuple
 
 import numpy as np, pandas as pd
@@ -18,7 +18,7 @@ from ..labels.misfit import NO_MEETING, SILENT, UNRELATED, misfit_grid
 from ..labels.timefreq import gabor_groups, gabor_plan
 from ..pairs.schema import STUDY, TRACES
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #30c1d326
+# %% ../../nbs/adjoint/00_misfits.ipynb #48bf8db3
 class MisfitKind(NamedTuple):
     "What a misfit measures"
     words:str        # what it compares
@@ -44,7 +44,7 @@ MISFITS = dict(
         'the envelopes in time and frequency', '1/2 χ_e²', '1', '1/(m s)',
         'Fichtner et al. (2008), doi:10.1111/j.1365-246X.2008.03923.x'))
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #e00c35a7
+# %% ../../nbs/adjoint/00_misfits.ipynb #391ab617
 def window_taper(
     length,          # samples of each window, any shape of whole numbers
     at,              # samples after the first of a window, of a shape that goes with it
@@ -57,7 +57,7 @@ def window_taper(
     with np.errstate(divide='ignore'): rise = .5 - .5*np.cos(2*np.pi*end/(2*flank-1))
     return np.where(end < 0, 0., np.where(end < flank, rise, 1.))
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #ed66267e
+# %% ../../nbs/adjoint/00_misfits.ipynb #1198ac28
 def waveform_kernel(
     d, s,        # tapered observation and synthetic, (m, size), m
     dt:float,    # sample interval, s
@@ -65,7 +65,7 @@ def waveform_kernel(
     "Waveform difference"
     return .5*dt*((s-d)**2).sum(-1), s-d, {}
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #5f134023
+# %% ../../nbs/adjoint/00_misfits.ipynb #8998cfa6
 def _delays(cross, omega, first, dt, tries=40):
     "Zeros of the derivative of the correlation next to the lags `first` (m,), s, of its largest samples"
     low, high = first - dt, first + dt
@@ -105,7 +105,7 @@ def traveltime_kernel(
     norm = np.sqrt((d**2).sum(-1)*(s**2).sum(-1))
     return tau**2/2, -(tau/curve)[:,None]*moved/dt, dict(delay_s=tau, correlation=best/norm)
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #03127fb5
+# %% ../../nbs/adjoint/00_misfits.ipynb #d5440053
 def hilbert_transform(
     x,  # (..., npts) real
 ):      # same shape
@@ -137,7 +137,7 @@ def phase_kernel(
     f = p/es + of_e*s/e - hilbert_transform(q/es + of_e*hs/e)
     return .5*dt*(p**2 + q**2).sum(-1), f, {}
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #8d07d605
+# %% ../../nbs/adjoint/00_misfits.ipynb #1d57111d
 def gabor_transpose(
     cells,   # iterable over the groups of `gabor_groups`: (re, im), (n, window and frequency) each
     plan,    # of `gabor_plan`
@@ -154,7 +154,7 @@ def gabor_transpose(
     Y = rfft(y)[:,:len(plan.shift)]*plan.shift.conj()*(plan.nfft/plan.nlow)
     return irfft(Y, plan.nfft)[:,:plan.npts]
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #902f3c69
+# %% ../../nbs/adjoint/00_misfits.ipynb #487cbf8b
 SILENCE = 1e-26   # mean square of the cells, over peak² and length: below it there is rounding alone
 
 def timefreq_kernel(
@@ -185,7 +185,7 @@ def timefreq_kernel(
     f = gabor_transpose(((x.real, x.imag) for x in g), plan)/(peak*dt)
     return np.where(silent, np.nan, chi)[:,0], f, {}
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #5c0ea71b
+# %% ../../nbs/adjoint/00_misfits.ipynb #81cdf8ed
 def pyadjoint_kernel(
     d, s,             # tapered observation and synthetic, (m, size): windows of one length
     dt:float,         # sample interval, s
@@ -206,7 +206,7 @@ def pyadjoint_kernel(
     f = (q*s*hs - p*hs**2)/es**3 + hilbert_transform((q*s**2 - p*s*hs)/es**3)
     return .5*dt*(p**2 + q**2).sum(-1), f, {}
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #81f3b014
+# %% ../../nbs/adjoint/00_misfits.ipynb #144c2d12
 class AdjointSources(NamedTuple):
     "Derivatives of the misfits"
     source:np.ndarray   # (n, npts): d chi / d syn per s, forward in time; zero outside of the windows
@@ -241,7 +241,7 @@ def _check(obs, syn, dt, windows, misfit, formula):
     refuse(~np.isfinite(scale), lambda i: f'its scale is {scale[i]}')
     return obs, syn, pair.astype(int), left.astype(int), right.astype(int), scale, refuse
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #1a653712
+# %% ../../nbs/adjoint/00_misfits.ipynb #aaae6e71
 class _Block(NamedTuple):
     "Tapered windows of about one length; arrays are (m, size)"
     row:np.ndarray     # (m,) of the table
@@ -271,7 +271,7 @@ def _blocks(obs, syn, pair, left, right, size, first, share, refuse):
                 cut.append(taper*y)
             yield _Block(g, first[g], *cut, taper, inside)
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #e4b5e17d
+# %% ../../nbs/adjoint/00_misfits.ipynb #6b6ff5e4
 def _kernel(misfit, formula, npts, dt, period, longest, water):
     "Function of a block: chi, derivative, measures"
     if formula == 'pyadjoint' and misfit != 'waveform':
@@ -290,7 +290,7 @@ def _sizes(misfit, formula, npts, left, right):
     if formula == 'exact': length = np.ceil(2**(np.ceil(4*np.log2(np.maximum(length, 8)))/4)).astype(int)
     return length, left                                             # pyadjoint's Hilbert transform knows its length
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #a78fff03
+# %% ../../nbs/adjoint/00_misfits.ipynb #2f19011a
 def adjoint_sources(
     obs:np.ndarray,             # observed displacement, (n, npts), m
     syn:np.ndarray,             # synthetic displacement, same axes and unit

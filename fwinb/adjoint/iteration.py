@@ -8,7 +8,7 @@ __all__ = ['TEXT', 'NEEDED', 'DECIDED', 'MEASURES', 'BLANK', 'GONE', 'CAME', 'LO
            'compare_windows', 'OldWindows', 'old_windows', 'measure_again', 'Comparison', 'compare_iterations',
            'comparison_lines', 'iteration_table', 'plot_iteration']
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #cf509de1
+# %% ../../nbs/adjoint/05_iteration.ipynb #8656d56c
 import hashlib
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..pairs.bootstrap import bootstrap_events
 from ..pairs.schema import Recipe, recipe_of
 from ..pairs.table import COLUMNS, WINDOW_COLUMNS
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #0de73081
+# %% ../../nbs/adjoint/05_iteration.ipynb #454350a1
 TEXT = {'event', 'station', 'component', 'decision', 'reason', 'class', 'predicted', 'file', 'detail', 'region',
         'phases', 'trace', 'misfit_function'}
 NEEDED = 'event', 'station', 'decision', 'reason'
@@ -52,7 +52,7 @@ def read_table(
 MEASURES = dict(usable='', usable_window='', misfit='', chi='', weighted_chi='', correlation='', lag_s=' s',
                 delay_s=' s', dlnA='', snr='')
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #5ff40e25
+# %% ../../nbs/adjoint/05_iteration.ipynb #fdc76146
 class Previous(NamedTuple):
     "Selection of the last iteration"
     path:Path
@@ -70,12 +70,13 @@ def read_selection(
     if not beside.is_file(): return Previous(path, traces)
     windows = read_table(beside, (*NEEDED, 'window', 'start_s', 'end_s'))
     if 'usable' in traces and 'usable' in windows:
-        m = windows.drop_duplicates(['event', 'station']).merge(traces, on=['event', 'station'], suffixes=('', '_trace'))
+        own = windows.drop_duplicates(['event', 'station'])
+        m = own.merge(traces, on=['event', 'station'], suffixes=('', '_trace'))
         if not np.allclose(m.usable, m.usable_trace, equal_nan=True):
             raise ValueError(f'{beside} is of another run than {path}: its traces have other probabilities')
     return Previous(path, traces, windows, beside)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #c7308219
+# %% ../../nbs/adjoint/05_iteration.ipynb #8dd2749f
 def old_samples(
     windows:pd.DataFrame,  # of the last iteration
     recipe:Recipe,
@@ -92,23 +93,25 @@ def old_samples(
     left, right = at.astype(int).T
     return t[['event', 'station', 'window']].assign(window=t.window.astype(int), left=left, right=right)
 
+# %% ../../nbs/adjoint/05_iteration.ipynb #c4092619
 def check_previous(
     old:Previous,
     events,        # names of those of the new selection
     recipe:Recipe, # of the new selection
 )->list:           # lines on what differs
     "Compare what can be known before the work; `ValueError` if the two have nothing in common"
-    mine, parts = set(old.traces.event) - {''}, set(old.traces.get('component', pd.Series(dtype=str))) - {''}
-    def some(names): return ', '.join(sorted(names)[:3])
-    if parts and not parts & set(recipe.components):
-        raise ValueError(f'{old.path} has the components {some(parts)}, the recipe {recipe.name} {some(recipe.components)}: '
+    events, parts = set(events), set(recipe.components)
+    mine, own = set(old.traces.event) - {''}, set(old.traces.get('component', [])) - {''}
+    def some(names): return ', '.join(sorted(names)[:3]) or 'none'
+    if own and not own & parts:
+        raise ValueError(f'{old.path} has the components {some(own)}, the recipe {recipe.name} {some(parts)}: '
                          'take the recipe of the last iteration')
-    if not mine & set(events):
-        raise ValueError(f'{old.path} has none of the events of this selection: its own are {some(mine) or "none"}, '
-                         f'those here {some(events) or "none"}')
+    if not mine & events:
+        raise ValueError(f'{old.path} has none of the events of this selection: its own are {some(mine)}, '
+                         f'those here {some(events)}')
     lines = []
-    if gone := mine - set(events): lines.append(f'{len(gone)} events of {old.path} are not here: {some(gone)} ...')
-    if other := parts - set(recipe.components): lines.append(f'{old.path} has components that are not here: {some(other)}')
+    if gone := mine - events: lines.append(f'{len(gone)} events of {old.path} are not here, such as {some(gone)}')
+    if gone := own - parts: lines.append(f'{old.path} has components that are not here: {some(gone)}')
     if lacking := [k for k in ('misfit', 'correlation', 'lag_s', 'dlnA', 'usable') if k not in old.traces]:
         lines.append(f'{old.path} lacks {", ".join(lacking)}: it is of another version')
     if old.windows is not None:
@@ -116,7 +119,7 @@ def check_previous(
         except ValueError as e: raise ValueError(f'{old.windows_path}: {e}') from e
     return lines
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #279f4a58
+# %% ../../nbs/adjoint/05_iteration.ipynb #7f908c85
 BLANK = r'([^.]*\.[^.]*)\.(?:|--|00)\.([^.]*)'   # a station with the location code of a lone sensor
 
 def renamed(
@@ -127,13 +130,14 @@ def renamed(
     alone = a.merge(b, how='outer', indicator='side')
     alone = alone[(alone.side != 'both') & alone.station.str.fullmatch(BLANK)]
     alone = alone.assign(bare=alone.station.str.replace(BLANK, r'\1.\2', regex=True))
-    left, right = (alone[alone.side == k].drop_duplicates(['event', 'bare'], keep=False) for k in ('left_only', 'right_only'))
+    alone = alone.drop_duplicates(['event', 'bare', 'side'], keep=False)
+    left, right = (alone[alone.side == f'{k}_only'] for k in ('left', 'right'))
     m = left.merge(right, on=['event', 'bare'])
     return dict(zip(zip(m.event, m.station_x), m.station_y))
 
 def _keys(table, names): return [names.get(k, k[1]) for k in zip(table.event, table.station)]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #17f54557
+# %% ../../nbs/adjoint/05_iteration.ipynb #0228d617
 _WORDS = {'refuse': 'refused', 'dropped': 'dropped', 'cannot say': 'undecided', 'none': 'none picked'}
 
 def _because(decision, reason):
@@ -159,64 +163,70 @@ def _ordered(t, first):
     both = [f'{k}_{side}' for k in ('decision', 'reason', *MEASURES) for side in ('old', 'new')]
     return t[[k for k in (*first, *both) if k in t]]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #455ac9bd
-def _one_each(table):
-    "A row per event and station, of several the one that became a pair; and reasons of whole events, and of sensors"
-    t = table[table.event != ''].copy()
-    t['reason'], t['order'] = t.reason.fillna(''), t.decision.map({k: i for i, k in enumerate(DECIDED)})
-    t = t.sort_values('order', kind='stable')
-    whole = t[(t.station == '') & (t.decision == 'dropped')].drop_duplicates('event').set_index('event').reason
-    t = t[t.station != ''].drop_duplicates(['event', 'station'])
-    lost = t[t.decision == 'dropped']
-    sensor = lost.assign(sensor=lost.station.str[:-1]).drop_duplicates(['event', 'sensor'])
-    sensor = sensor.set_index(['event', 'sensor']).reason
-    return t.drop(columns='order').reset_index(drop=True), whole.to_dict(), sensor.to_dict()
-
-def _absent(event, station, events, stations, whole, sensor, words):
-    "Why a trace has no row: its event failed, its horizontals were dropped, or it is not there"
-    if event in whole: return f'dropped: {whole[event]}'
-    if (event, station[:-1]) in sensor and station[-1:] in 'RT': return f'dropped: {sensor[event, station[:-1]]}'
-    no_event, no_station, no_record = words
-    if event not in events: return no_event
-    return no_record if '.'.join(station.split('.')[:2]) in stations else no_station
+# %% ../../nbs/adjoint/05_iteration.ipynb #ce0232b6
+class _Known(NamedTuple):
+    "What a table says of events and stations"
+    events:set
+    stations:set   # NET.STA
+    whole:dict     # event -> why all of it was dropped
+    sensors:dict   # (event, NET.STA.LOC.CH) -> why a channel of it was dropped
+    def absence(self, event, station, words):
+        "Why a trace has no row: its event or its horizontals were dropped, or it is not there"
+        if event in self.whole: return f'dropped: {self.whole[event]}'
+        if station[-1:] in 'RT' and (why := self.sensors.get((event, station[:-1]))): return f'dropped: {why}'
+        if event not in self.events: return words[0]
+        return words[2 if _place(station) in self.stations else 1]
 
 GONE = 'event no longer in the archive', 'station no longer in the archive', 'record no longer in the archive'
 CAME = 'new event', 'new station', 'new record'
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #ab608af0
+def _place(station): return '.'.join(station.split('.')[:2])
+
+def _one_each(table):
+    "A row per event and station, of several the one that came furthest; and `_Known`"
+    t = table[table.event != '']
+    t = t.assign(reason=t.reason.fillna(''), order=t.decision.map({k: i for i, k in enumerate(DECIDED)}))
+    t = t.sort_values('order', kind='stable').drop(columns='order')
+    lost = t[t.decision == 'dropped']
+    whole = {r.event: r.reason for r in lost[lost.station == ''].itertuples()}
+    sensors = {(r.event, r.station[:-1]): r.reason for r in lost.itertuples()}
+    t = t[t.station != ''].drop_duplicates(['event', 'station']).reset_index(drop=True)
+    return t, _Known(set(t.event), set(map(_place, t.station)), whole, sensors)
+
+# %% ../../nbs/adjoint/05_iteration.ipynb #02acff0c
 def compare_selections(
     old:pd.DataFrame, new:pd.DataFrame, # tables of traces, of the last iteration and of this one
 )->pd.DataFrame: # a row per trace: change, why, detail, and what both tables say, with `_old` and `_new`
     "What became of every trace, and why"
-    (a, *past), (b, *now) = _one_each(old), _one_each(new)
+    (a, past), (b, now) = _one_each(old), _one_each(new)
     names = renamed(a, b)
     t = a.assign(key=_keys(a, names)).merge(b.assign(key=b.station), on=['event', 'key'], how='outer',
-                                            suffixes=('_old', '_new'), indicator='side')
-    for k in ('component', 'station'):
-        if f'{k}_new' in t: t[k] = t[f'{k}_new'].where(t[f'{k}_new'].fillna('') != '', t[f'{k}_old'])
-    for k in ('decision_old', 'decision_new', 'reason_old', 'reason_new', 'component'): t[k] = t.get(k, '')
-    t = t.fillna({k: '' for k in ('decision_old', 'decision_new', 'reason_old', 'reason_new', 'component')})
+                                            suffixes=('_old', '_new'))
+    for k in ('decision', 'reason', 'component', 'station', 'detail'):
+        for side in ('old', 'new'): t[f'{k}_{side}'] = t[f'{k}_{side}'].fillna('') if f'{k}_{side}' in t else ''
+    for k in ('component', 'station'): t[k] = t[f'{k}_new'].where(t[f'{k}_new'] != '', t[f'{k}_old'])
     t['change'] = _change(t.decision_old == 'accept', t.decision_new == 'accept')
-    seen = [(set(x.event), {'.'.join(s.split('.')[:2]) for s in x.station}) for x in (a, b)]
-    lost, won = _because(t.decision_new, t.reason_new), _because(t.decision_old, t.reason_old)
-    rows = zip(t.event, t.key, t.side, t.change)
-    t['why'] = [('' if c in ('kept', 'neither') else _absent(e, s, *seen[1], *now, GONE) if side == 'left_only' else
-                 _absent(e, s, *seen[0], *past, CAME) if side == 'right_only' else lost[i] if c == 'lost' else f'was {won[i]}')
-                for i, (e, s, side, c) in enumerate(rows)]
-    t['detail'] = _details(t, names)
+    t['why'], t['detail'] = _trace_reasons(t, past, now), _details(t)
     t = t.sort_values(['event', 'key'], ignore_index=True)
     return _ordered(t, ('event', 'station', 'component', 'change', 'why', 'detail'))
 
-def _details(t, names):
-    "The numbers that changed, the remark on a trace that is dropped, and its name before"
-    none = pd.Series('', t.index)
-    said = t.get('detail_new', none).fillna('').where((t.decision_new == 'dropped') & (t.change == 'lost'), '')
-    before = {(e, new): old for (e, old), new in names.items()}
-    name = [f'before {before[k]}' if k in before else '' for k in zip(t.event, t.key)]
+def _trace_reasons(t, past, now):
+    "Why traces were lost or won; one without a decision is not in that table"
+    after, before = _because(t.decision_new, t.reason_new), _because(t.decision_old, t.reason_old)
+    def why(event, station, change, new, old):
+        if change == 'lost': return new or now.absence(event, station, GONE)
+        if change == 'new': return f'was {old}' if old else past.absence(event, station, CAME)
+        return ''
+    return [why(*row) for row in zip(t.event, t.key, t.change, after, before)]
+
+def _details(t):
+    "The numbers that changed, the remark on a trace that is dropped, and another name before"
     moved = [n if c in ('lost', 'new') else '' for n, c in zip(_numbers(t), t.change)]
+    said = t.detail_new.where((t.decision_new == 'dropped') & (t.change == 'lost'), '')
+    name = [f'before {a}' if a and b and a != b else '' for a, b in zip(t.station_old, t.station_new)]
     return ['; '.join(filter(None, w)) for w in zip(moved, said, name)]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #7ed7e0dd
+# %% ../../nbs/adjoint/05_iteration.ipynb #b2a15bbb
 def _overlapping(a, b, on):
     "Indices of the windows of two tables that share more than half of their time, and that share"
     a, b = (t[[*on, 'start_s', 'end_s']].rename_axis('i').reset_index() for t in (a, b))
@@ -227,81 +237,82 @@ def _overlapping(a, b, on):
     m = m.drop_duplicates('i_a').drop_duplicates('i_b')                       # windows of other programs may overlap
     return m.i_a.values, m.i_b.values, m.share.values
 
-def _all_windows(table):
-    "Windows of a table; those of a table without decisions are accepted"
-    t = table[np.isfinite(table.start_s.astype(float))].reset_index(drop=True)
-    if 'usable_window' in t: t = t.drop(columns='usable', errors='ignore')     # of the trace
-    t['decision'], t['reason'] = t.get('decision', 'accept'), t.get('reason', pd.Series('', t.index)).fillna('')
-    if 'chi' in t and 'weight' in t: t['weighted_chi'] = t.chi*t.weight
-    return t
+def _edges(table):
+    "Windows with their edges; in a table of misfits all that were measured are accepted, whole traces too"
+    t = table.assign(reason=table.reason.fillna('') if 'reason' in table else '')
+    if 'decision' not in t:
+        t['decision'] = np.where(np.isfinite(t.chi), 'accept', 'dropped')
+        t = t.fillna(dict(start_s=0., end_s=1e9))
+        if 'weight' in t: t['weighted_chi'] = t.chi*t.weight
+    if 'usable_window' in t: t = t.drop(columns='usable', errors='ignore')            # of the trace
+    return t[np.isfinite(t.start_s.astype(float))].reset_index(drop=True)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #ad8b2758
+# %% ../../nbs/adjoint/05_iteration.ipynb #0d62e2b3
 def compare_windows(
-    old:pd.DataFrame, new:pd.DataFrame, # tables of windows with start_s and end_s, or of misfits of windows
+    old:pd.DataFrame, new:pd.DataFrame, # tables of windows, or of misfits
     again:pd.DataFrame=None,            # the old ones in the new synthetics, of `measure_again`, with decision
 )->pd.DataFrame: # a row per window: change, why, detail, overlap, both tables with `_old` and `_new`; valid, `_again`
     "What became of every window, and why"
-    a, b, names = _all_windows(old), _all_windows(new), renamed(old, new)
+    a, b, names = _edges(old), _edges(new), renamed(old, new)
     a['key'], b['key'] = _keys(a, names), b.station
-    on = ['event', 'key', *(k for k in ('misfit_function',) if k in a and k in b)]
-    i, j, share = _overlapping(a, b, on)
-    rest = a.index.difference(i), b.index.difference(j)
-    i, j = np.r_[i, rest[0], np.full(len(rest[1]), -1)].astype(int), np.r_[j, np.full(len(rest[0]), -1), rest[1]].astype(int)
-    both = [t.reindex(k).reset_index(drop=True) for t, k in ((a, i), (b, j))]
-    t = both[0].add_suffix('_old').join(both[1].add_suffix('_new'))
-    for k in {*on, 'component', 'region', 'station', 'recipe'} & set(a) & set(b): t[k] = both[1][k].where(j >= 0, both[0][k])
-    for k in ('decision', 'reason'):
-        for side in ('old', 'new'): t[f'{k}_{side}'] = t[f'{k}_{side}'].fillna('')
-    t['overlap'] = np.r_[share, np.full(len(rest[0]) + len(rest[1]), np.nan)]
+    t = _side_by_side(a, b, ['event', 'key', *(k for k in ('recipe', 'misfit_function') if k in a and k in b)])
     t['change'] = _change(t.decision_old == 'accept', t.decision_new == 'accept')
     t = _with_again(t, again)
-    t['why'] = _window_reasons(t, old, new, names)
-    moved, here = _numbers(t), _numbers(t, after='_again')
-    t['detail'] = [(h or m) if c in ('lost', 'new') else '' for m, h, c in zip(moved, here, t.change)]
-    t['at'] = t.start_s_new.fillna(t.start_s_old)
-    t = t.sort_values(['event', 'key', 'at'], ignore_index=True)
-    first = [*on, 'station', 'component', 'region', 'recipe', 'change', 'why', 'detail', 'valid', 'reason_again', 'overlap']
+    t['why'] = _window_reasons(t, old.assign(key=_keys(old, names)), new.assign(key=new.station))
+    moved, there = _numbers(t), _numbers(t, after='_again')
+    t['detail'] = [(y or x) if c in ('lost', 'new') else '' for x, y, c in zip(moved, there, t.change)]
+    t = t.assign(at=t.start_s_new.fillna(t.start_s_old)).sort_values(['event', 'key', 'at'], ignore_index=True)
     places = [f'{k}_{side}' for k in ('window', 'start_s', 'end_s') for side in ('old', 'new')]
+    about = ('event', 'station', 'component', 'region', 'recipe', 'misfit_function', 'change', 'why', 'detail')
     more = [f'{k}_again' for k in MEASURES if f'{k}_again' in t]
-    return _ordered(t, [k for k in (*first, *places) if k != 'key']).join(t[more])
+    return _ordered(t, (*about, 'valid', 'reason_again', 'overlap', *places)).join(t[more])
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #1e2d0e25
+def _side_by_side(a, b, on):
+    "Rows of two tables whose windows are the same, then those of each without a partner"
+    i, j, share = _overlapping(a, b, on)
+    alone = a.index.difference(i), b.index.difference(j)
+    def none(k): return np.full(len(k), -1)
+    i, j = np.r_[i, alone[0], none(alone[1])].astype(int), np.r_[j, none(alone[0]), alone[1]].astype(int)
+    left, right = (t.reindex(k).reset_index(drop=True) for t, k in ((a, i), (b, j)))
+    t = left.add_suffix('_old').join(right.add_suffix('_new'))
+    for k in {*on, 'component', 'region', 'station'} & set(a) & set(b): t[k] = right[k].where(j >= 0, left[k])
+    t = t.fillna({f'{k}_{side}': '' for k in ('decision', 'reason') for side in ('old', 'new')})
+    return t.assign(overlap=np.r_[share, np.full(len(t) - len(share), np.nan)])
+
+# %% ../../nbs/adjoint/05_iteration.ipynb #2911c691
 def _with_again(t, again):
     "With the old windows as they are in the new synthetics"
     if again is None: return t
     known = [k for k in (*MEASURES, 'reason') if k in again]
     x = again[['event', 'station', 'station_old', 'window', 'decision', *known]].copy()
     x['valid'] = np.where((x.decision == 'accept') | (x.reason == 'overlap'), 'yes', 'no')
-    x['reason'] = x.reason.where(x.valid == 'no', '')
-    x = x.drop(columns='decision').rename(columns={k: f'{k}_again' for k in known} | dict(station='key', window='window_old'))
-    x['window_old'] = x.window_old.astype(float)
-    t = t.assign(window_old=t.window_old.astype(float)).merge(x, on=['event', 'key', 'station_old', 'window_old'], how='left')
+    x['reason'], x['window'] = x.reason.where(x.valid == 'no', ''), x.window.astype(float)
+    new_names = {k: f'{k}_again' for k in known} | dict(station='key', window='window_old')
+    x = x.drop(columns='decision').rename(columns=new_names)
+    t = t.assign(window_old=t.window_old.astype(float))
+    t = t.merge(x, on=['event', 'key', 'station_old', 'window_old'], how='left')
     return t.fillna(dict(valid='', reason_again=''))
 
-def _window_reasons(t, old, new, names):
-    "Why windows were lost or won"
-    def traces(table, keys):
-        x = table.assign(key=keys, reason=table.get('reason', pd.Series('', table.index)).fillna(''))
+def _window_reasons(t, old, new):
+    "Why windows were lost or won; one without a decision is not in that table"
+    def traces(x):
         none = x[x.decision == 'none'] if 'decision' in x else x[:0]
         return set(zip(x.event, x.key)), {(r.event, r.key): r.reason for r in none.itertuples()}
-    (before, none_before), (now, none_now) = traces(old, _keys(old, names)), traces(new, new.station)
-    valid = t.get('valid', pd.Series('', t.index))
-    def why(k, change, d_old, r_old, d_new, r_new, valid, r_again):
-        if change == 'lost':
-            if d_new: return _because([d_new], [r_new])[0]
-            if k not in now: return 'no longer in the archive'
-            if valid == 'no': return f'no longer valid: {r_again}'
-            if k in none_now and not valid: return f'trace without windows: {none_now[k]}'
-            return 'not picked, but valid' if valid == 'yes' else 'not picked'
-        if change == 'new':
-            if d_old: return f'was {_because([d_old], [r_old])[0]}'
-            if k not in before: return 'new trace'
-            return f'trace had no window: {none_before[k]}' if k in none_before else 'not picked before'
-        return ''
-    columns = t.change, t.decision_old, t.reason_old, t.decision_new, t.reason_new, valid, t.get('reason_again', valid)
-    return [why(*row) for row in zip(zip(t.event, t.key), *columns)]
+    (before, empty_before), (here, empty_here) = traces(old), traces(new)
+    after, was = _because(t.decision_new, t.reason_new), _because(t.decision_old, t.reason_old)
+    def lost(k, new, valid, reason):
+        if new or k not in here: return new or 'trace no longer in the archive'
+        if valid: return 'not picked, but valid' if valid == 'yes' else f'no longer valid: {reason}'
+        return f'trace without windows: {empty_here[k]}' if k in empty_here else 'not picked'
+    def won(k, old):
+        if old or k not in before: return f'was {old}' if old else 'new trace'
+        return f'trace had no window: {empty_before[k]}' if k in empty_before else 'not picked before'
+    none = pd.Series('', t.index)
+    rows = zip(zip(t.event, t.key), t.change, after, was, t.get('valid', none), t.get('reason_again', none))
+    return [lost(k, new, valid, reason) if change == 'lost' else won(k, old) if change == 'new' else ''
+            for k, change, new, old, valid, reason in rows]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #8b979fc0
+# %% ../../nbs/adjoint/05_iteration.ipynb #7371668c
 class OldWindows(NamedTuple):
     "Table of the windows of the last iteration, for the workers"
     path:str
@@ -337,7 +348,7 @@ def measure_again(
     found = windows_at(pairs, t.pair, t.left, t.right, parameters, decide=True)
     return found.assign(station_old=t.station.values, window=t.window.values)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #71456a9e
+# %% ../../nbs/adjoint/05_iteration.ipynb #267445b5
 class Comparison(NamedTuple):
     "This iteration against the last one"
     traces:pd.DataFrame         # of `compare_selections`
@@ -354,7 +365,7 @@ def compare_iterations(
     if windows is None or old.windows is None: return Comparison(compared)
     return Comparison(compared, compare_windows(old.windows, windows, again))
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #760908c4
+# %% ../../nbs/adjoint/05_iteration.ipynb #eed9af16
 def comparison_lines(
     compared:Comparison,
     name,           # of the last iteration, for the text
@@ -381,7 +392,7 @@ def _reasons(t):
     counts = {k: t.why[t.change == k].value_counts() for k in ('lost', 'new')}
     return [f'  {k}: ' + ', '.join(f'{why} {n}' for why, n in c.items()) for k, c in counts.items() if len(c)]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #dc229379
+# %% ../../nbs/adjoint/05_iteration.ipynb #b089204f
 def _same(x): return x
 
 # measure -> its name where small is good, unit, and how it is made
@@ -405,11 +416,12 @@ def _values(t, k, of):
 def _mean(x): return x.mean() if len(x) else np.nan
 def _median(x): return np.median(x) if len(x) else np.nan
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #43317ce2
+# %% ../../nbs/adjoint/05_iteration.ipynb #2ca0a46e
 def iteration_table(
     compared:pd.DataFrame, # of `compare_selections` or `compare_windows`
     resamples:int=200,     # of the interval; 0: no interval
-)->pd.DataFrame: # a row per category, measure and set: numbers, medians, means, reduction (%), mean difference, low, high
+)->pd.DataFrame: # a row per category, measure and set: numbers, medians, means, reduction (%), mean difference and
+                 # its interval
     "Misfits before and after, by category; where there are several, the last one is all of them"
     t = compared[(compared.change != 'neither').values]
     by = [k for k in ('recipe', 'misfit_function', 'component', 'region') if k in t]
@@ -428,7 +440,8 @@ def iteration_table(
                 if row['n_old'] or row['n_new']: rows.append(label | row)
     return pd.DataFrame(rows, columns=[*by, 'measure', 'unit', 'of', *_NUMBERS])
 
-_NUMBERS = ('n_old', 'n_new', 'median_old', 'median_new', 'mean_old', 'mean_new', 'reduction', 'difference', 'low', 'high')
+_NUMBERS = ('n_old', 'n_new', 'median_old', 'median_new', 'mean_old', 'mean_new', 'reduction', 'difference', 'low',
+            'high')
 
 def _loss_row(t, k, of, resamples):
     i, x, j, y = _values(t, k, of)
@@ -439,10 +452,10 @@ def _loss_row(t, k, of, resamples):
     ends = bootstrap_events(np.mean, t.event.values[i], y-x, resamples=resamples) if resamples else (np.nan, np.nan)
     return row | dict(difference=_mean(y-x), low=ends[0], high=ends[1])
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #901e4ac5
+# %% ../../nbs/adjoint/05_iteration.ipynb #5431447f
 BEFORE, AFTER = '#d55e00', '#0072b2'   # colours of the last iteration and of this one
-_AXES = dict(misfit='misfit', chi='chi', weighted_chi='weight x chi', correlation='correlation', lag_s='lag of the observation (s)',
-             delay_s='delay of the observation (s)', dlnA='dlnA')
+_AXES = dict(misfit='misfit', chi='chi', weighted_chi='weight x chi', correlation='correlation',
+             lag_s='lag of the observation (s)', delay_s='delay of the observation (s)', dlnA='dlnA')
 
 def _columns(t):
     "The three measures that are drawn: a misfit, the delay and the amplitude"
@@ -458,7 +471,8 @@ def plot_iteration(
     rows = [(label, g, _columns(t)) for t in compared for label, g in _categories(t)]
     if not rows: raise ValueError('neither iteration accepts anything: there is no histogram')
     width = max(len(columns) for *_, columns in rows)
-    fig, axs = plt.subplots(len(rows), width, figsize=(3.1*width, 1.9*len(rows) + .4), squeeze=False, layout='constrained')
+    size = 3.1*width, 1.9*len(rows) + .4
+    fig, axs = plt.subplots(len(rows), width, figsize=size, squeeze=False, layout='constrained')
     for line, (label, g, columns) in zip(axs, rows):
         for ax, k in zip(line, columns): _draw_pair(ax, g, k)
         for ax in line[len(columns):]: ax.set_axis_off()
@@ -475,19 +489,19 @@ def _categories(t):
     if not by: return [(what, t)] if len(t) else []
     return [(f'{what}, {" ".join(map(str, name))}', g) for name, g in t.groupby(by)]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #e644fe49
+# %% ../../nbs/adjoint/05_iteration.ipynb #c1b89e2f
 def _draw_pair(ax, t, k):
     "One measure before and after, with numbers, medians and the reduction"
-    accepted = [t[f'{k}_{side}'].values.astype(float)[t[f'decision_{side}'].values == 'accept'] for side in ('old', 'new')]
-    accepted = [x[np.isfinite(x)] for x in accepted]
+    def accepted(side): return t.loc[t[f'decision_{side}'] == 'accept', f'{k}_{side}'].dropna().values.astype(float)
+    accepted = accepted('old'), accepted('new')
     both = np.concatenate(accepted)
     if not len(both): return ax.set_axis_off()
     low, high = np.quantile(both, [.005, .995])
     if k in ('lag_s', 'delay_s', 'dlnA'): low, high = -max(-low, high, 1e-9), max(-low, high, 1e-9)
     edges = np.linspace(low, high if high > low else low + 1, 25)
     for x, color, name in zip(accepted, (BEFORE, AFTER), ('last iteration', 'this iteration')):
-        look = dict(histtype='stepfilled', color=color, alpha=.35) if color == BEFORE else dict(histtype='step', color=color, lw=1.6)
-        ax.hist(np.clip(x, edges[0], edges[-1]), edges, label=name, **look)
+        look = dict(histtype='stepfilled', alpha=.35) if color == BEFORE else dict(histtype='step', lw=1.6)
+        ax.hist(np.clip(x, edges[0], edges[-1]), edges, color=color, label=name, **look)
         if len(x): ax.axvline(np.median(x), color=color, lw=1, ls='--')
     (n, m), (a, b) = map(len, accepted), map(_median, accepted)
     paired = _loss_row(t, k, 'old', 0)

@@ -8,7 +8,7 @@ __all__ = ['COMPONENTS', 'LETTERS', 'BANDS', 'LARGEST', 'GROUP', 'band_code', 'a
            'each_station', 'write_sem', 'new_asdf', 'put_auxiliary', 'auxiliary', 'attributes', 'write_asdf',
            'read_asdf']
 
-# %% ../../nbs/adjoint/02_files.ipynb #0abfb1e7
+# %% ../../nbs/adjoint/02_files.ipynb #47ed63fe
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from ..data.instruments import Place
 from ..data.synthetics import need_asdf, open_hdf5, read_sem_ascii
 from ..pairs.store import atomic_path, locked_file
 
-# %% ../../nbs/adjoint/02_files.ipynb #8f1495b6
+# %% ../../nbs/adjoint/02_files.ipynb #c80a6893
 COMPONENTS = 'NEZ'                               # of an adjoint source, in the solver's order
 LETTERS = dict(globe='NEZ', cartesian='YXZ')     # of `COMPONENTS` in names, by code
 BANDS = (1., 'L'), (.1, 'M'), (.0125, 'B'), (.004, 'H'), (.001, 'C'), (0., 'F')  # steps above the limit, s; 1 s is L
@@ -55,7 +55,7 @@ def adj_name(
     "File name of an adjoint source"
     return f'{network}.{station}.{adj_channel(component, dt, code)}.adj'
 
-# %% ../../nbs/adjoint/02_files.ipynb #7c274e57
+# %% ../../nbs/adjoint/02_files.ipynb #f2d28d72
 LARGEST = float(np.finfo(np.float32).max)     # that the solver can read
 
 def _checked(x, name):
@@ -101,7 +101,7 @@ def read_adj(
     tr = read_sem_ascii(path, UTCDateTime(0))
     return AdjointTrace(tr.data, float(tr.stats.delta), tr.stats.starttime.ns/1e9)
 
-# %% ../../nbs/adjoint/02_files.ipynb #d523dc24
+# %% ../../nbs/adjoint/02_files.ipynb #1684d0ba
 class SourceInfo(NamedTuple):
     "What the adjoint sources of an event have in common"
     time:float    # time zero of the simulation, s after 1970-01-01T00:00:00Z
@@ -141,7 +141,7 @@ def write_station(
     names = {k: adj_name(*s.station.split('.'), k, info.dt, code) for k in COMPONENTS}
     return [write_adj(Path(folder)/names[k], x, info.dt, info.start) for k, x in station_sources(s, info).items()]
 
-# %% ../../nbs/adjoint/02_files.ipynb #ad4bdd10
+# %% ../../nbs/adjoint/02_files.ipynb #5bc0812e
 def write_stations(
     path,         # STATIONS or STATIONS_ADJOINT
     places:dict,  # NET.STA -> `Place`, or latitude, longitude, elevation (m), burial (m)
@@ -176,7 +176,7 @@ def write_sem(
     write_stations(run/'DATA/STATIONS_ADJOINT', places)
     return places
 
-# %% ../../nbs/adjoint/02_files.ipynb #d8b9ce8a
+# %% ../../nbs/adjoint/02_files.ipynb #ff420834
 def new_asdf(
     path,        # made
     event=None,  # obspy Event
@@ -216,7 +216,7 @@ def attributes(
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in x.attrs.items()}
     return {k: v.decode('utf-8', 'replace') if isinstance(v, bytes) else v for k, v in plain.items()}
 
-# %% ../../nbs/adjoint/02_files.ipynb #79525d45
+# %% ../../nbs/adjoint/02_files.ipynb #090c48e9
 GROUP = 'AdjointSources'
 
 def _attributes(s, k, info, code):
@@ -247,7 +247,7 @@ def write_asdf(
                     put_auxiliary(f, f'{GROUP}/{name}', x.astype(np.float32), _attributes(s, k, info, code))
     return Path(path)
 
-# %% ../../nbs/adjoint/02_files.ipynb #fb0288e3
+# %% ../../nbs/adjoint/02_files.ipynb #bfd3f39a
 def read_asdf(
     path,        # an ASDF file of `write_asdf` or of pypaw
     time=None,   # time zero of the simulation, s after 1970-01-01T00:00:00Z; None: as the file says
@@ -264,7 +264,7 @@ def read_asdf(
             zero = time if time is not None else first - a.get('time_offset', 0.)
             periods = a.get('min_period', np.nan), a.get('max_period', np.nan)
             info = SourceInfo(zero, first - zero, a['dt'], len(x), a.get('adjoint_source_type', ''), periods)
-            infos.setdefault((round(info.start, 3), info.dt, info.npts), info)
+            infos.setdefault((round(first, 3), info.dt, info.npts), info)
             place = Place(*(a.get(k, np.nan) for k in ('latitude', 'longitude', 'elevation_in_m', 'depth_in_m')))
             s = found.setdefault(a['station_id'], StationSource(a['station_id'], {}, place, {}))
             s.sources[letter], s.misfit[letter] = x[()].astype(float), a.get('misfit', np.nan)

@@ -1,12 +1,12 @@
 "Adjoint sources: derivatives of their misfits, the same as pyadjoint's where it has them, and errors that name the value."
 from pathlib import Path
 import numpy as np, pandas as pd, pytest, torch
-from fwinb.adjoint.misfits import FORMULAS, MISFITS, adjoint_sources, window_taper
+from fwinb.adjoint.misfits import FORMULAS, MISFITS, adjoint_sources, gabor_transpose, window_taper
 from fwinb.inversion.experiment import make_experiment
 from fwinb.inversion.membrane import NODES, make_grid
 from fwinb.inversion.misfit_functions import adjoint_gradient, first_step
 from fwinb.labels.misfit import misfit_grid, tf_misfit
-from fwinb.labels.timefreq import gabor
+from fwinb.labels.timefreq import gabor, gabor_groups, gabor_plan
 from fwinb.pairs.schema import STUDY
 from fwinb.pairs.store import open_pairs
 
@@ -56,6 +56,16 @@ def test_autograd(traces, what):
     np.testing.assert_allclose(found.source[0], 1e6*s.grad.numpy()/DT, rtol=0, atol=1e-8*np.abs(found.source).max())
     labels = tf_misfit(t*obs, t*syn, DT, dtype=np.float64)
     assert np.isclose(found.table.misfit[0], getattr(labels, what)[0]**2/2, rtol=1e-10)
+
+@pytest.mark.parametrize('npts, dt, period', [(1024, DT, 50.), (700, 12., 40.), (4096, .88, 17.)])
+def test_transpose(npts, dt, period):
+    "<g, T x> = <T* g, x>; the second plan is at the full rate"
+    plan, rng = gabor_plan(npts, dt, misfit_grid(npts, dt, recipe=STUDY._replace(periods=(period, 3*period))), 2*period, float), np.random.default_rng(0)
+    assert (plan.shift is None) == (dt == 12.)
+    x = rng.standard_normal((2, npts))
+    g = [(rng.standard_normal(a.shape), rng.standard_normal(b.shape)) for a, b in gabor_groups(x, plan)]
+    there = sum((a*c + b*d).sum() for (a, b), (c, d) in zip(gabor_groups(x, plan), g))
+    assert np.isclose((x*gabor_transpose(g, plan)).sum(), there, rtol=1e-11)
 
 @pytest.mark.parametrize('misfit', ['waveform', 'cc_traveltime', 'exponentiated_phase'])
 def test_pyadjoint(misfit):

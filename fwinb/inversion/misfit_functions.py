@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HALF', 'STEPS', 'arrival_windows', 'adjoint_gradient', 'first_step', 'compare_misfits']
 
-# %% ../../nbs/inversion/05_misfit_functions.ipynb #288c3f92
+# %% ../../nbs/inversion/05_misfit_functions.ipynb #27881c45
 import numpy as np, pandas as pd, torch
 
 from ..adjoint.misfits import MISFITS, adjoint_sources
@@ -13,7 +13,7 @@ from .experiment import DT, SyntheticExperiment, coverage
 from .invert import map_scores
 from .membrane import NODES, PERIOD, SPEED, Grid, fit_nodes, one_thread, speed_map, waves
 
-# %% ../../nbs/inversion/05_misfit_functions.ipynb #61c625d6
+# %% ../../nbs/inversion/05_misfit_functions.ipynb #6bc0e448
 HALF = 250.   # s, half width of a window
 
 def arrival_windows(
@@ -25,7 +25,7 @@ def arrival_windows(
     left, right = (np.clip((time + x)/DT, 0, last).astype(int) for x in (-half, half))
     return pd.DataFrame(dict(pair=np.arange(len(time)), left=left, right=right))
 
-# %% ../../nbs/inversion/05_misfit_functions.ipynb #36a093eb
+# %% ../../nbs/inversion/05_misfit_functions.ipynb #1060bdbb
 def adjoint_gradient(
     nodes:np.ndarray,     # (NODES, NODES): change of speed relative to the start
     experiment:SyntheticExperiment,
@@ -48,7 +48,7 @@ def adjoint_gradient(
         if gradient: syn.backward(gradient=torch.from_numpy(adjoint.source*DT/len(windows)).to(syn.dtype))
     return adjoint.table.misfit.mean(), m.grad.double().numpy() if gradient else None
 
-# %% ../../nbs/inversion/05_misfit_functions.ipynb #08fbbb29
+# %% ../../nbs/inversion/05_misfit_functions.ipynb #34ce9ed7
 STEPS = .02, .04, .08   # largest changes of dc/c that a line search tries
 
 def first_step(
@@ -66,8 +66,8 @@ def first_step(
     truth = (1 + fit_nodes(experiment.true_map(grid.x, grid.x), grid.x))/(1+bias) - 1
     errors = [map_scores(m, experiment, grid, bias, seen)['error'] for m in (start, STEPS[k]*down)]
     cosine = (down*truth).sum()/np.linalg.norm(down)/np.linalg.norm(truth)
-    row = dict(before=before, after=tried[k], step=STEPS[k], error_before=errors[0], error_after=errors[1], cosine=cosine)
-    return row, STEPS[k]*down
+    row = dict(before=before, after=tried[k], step=STEPS[k], cosine=cosine)
+    return row | dict(zip(('error_before', 'error_after'), errors)), STEPS[k]*down
 
 def compare_misfits(
     experiment:SyntheticExperiment,

@@ -29,7 +29,7 @@ from fwinb.earth.simulate import USABLE, linear_error, random_world, simulate_pa
 from fwinb.earth.toroidal import prem_components
 from fwinb.labels.truth import recall_at_precision
 from fwinb.models.metrics import ece
-from fwinb.models.pretrained import describe, fitting_model, load_model, model_recipe, unlike_recipe
+from fwinb.models.pretrained import PURPOSES, describe, fitting_model, load_model, model_recipe, unlike_recipe
 from fwinb.models.recipe_model import best_precision, each_event_alone
 from fwinb.pairs.bootstrap import bootstrap_events
 from fwinb.pairs.recipes import load_recipe
@@ -65,8 +65,8 @@ def described(pairs, name):
 
 @lru_cache(None)
 def model_of(name, recipe):
-    "The model of that name; 'usable': the selector that ships for the recipe"
-    return fitting_model(name, recipe) if name == 'usable' else load_model(name)
+    "The model of that name; a selector that ships: the one for the recipe"
+    return fitting_model(name, recipe) if name in PURPOSES.values() else load_model(name)
 
 def by_misfit(pairs):
     "Small misfits; Classes I and II"

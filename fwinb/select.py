@@ -13,7 +13,7 @@ __all__ = ['APART', 'DECISIONS', 'SURE', 'ANY_GAIN', 'NOT_LISTED', 'LOOK', 'desc
            'plot_selection_map']
 
 # %% ../nbs/commands/00_select.ipynb #5139b8df
-import hashlib, json, os
+import hashlib, json, os, socket
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -114,28 +114,34 @@ def failed_event(
 )->pd.DataFrame:     # columns `LEDGER` and `FACTS`
     "Ledger of an event that failed as a whole: a row for every trace near it"
     fault, row = as_error(e, archive.top), partial(ledger_row, name, top=archive.top)
-    try: near = near_records(archive.records, centroid(event)[0].time, archive.recipe)
-    except Exception: near = archive.records[:0]                   # not even its time is known
-    return as_ledger([row(s, fault, g.path) for s, g in near.groupby('station')] or [row('', fault, [])])
+    near = _near(event, archive).groupby('station')
+    return as_ledger([row(s, fault, g.path) for s, g in near] or [row('', fault, [])])
+
+def _near(event, archive):
+    "Records near an event; none if its time cannot be known"
+    try: return near_records(archive.records, centroid(event)[0].time, archive.recipe)
+    except Exception: return archive.records[:0]                   # `event_pairs` says why
 
 # %% ../nbs/commands/00_select.ipynb #d980352a
 def describe_event(
-    task,             # name and obspy Event
+    task,             # name, obspy Event, and the records near it
     model,            # of `load_model`
-    archive:Archive,
+    archive:Archive,  # whose records do not matter
     windows=None, every=False, old=None, # as for `describe_parts`
 )->tuple:             # ledger row for every trace; features of the rows that are kept; rows of windows
     "Ledger, features and windows of one event"
+    name, event, near = task
+    archive = archive._replace(records=near)
     try:
-        values, rows = event_pairs(*task, archive, partial(prem_components, recipe=archive.recipe))
+        values, rows = event_pairs(name, event, archive, partial(prem_components, recipe=archive.recipe))
         kept = [r for r in rows if r['status'] == 'kept']
         if [r['station'] for r in kept] != [v['station'] for v in values]: raise ValueError('pairs and ledger differ')
         def part(a, b): return pair_dataset(values[a:b], recipe=archive.recipe)
         features, faults, picked = describe_parts(part, len(values), model, windows, every, old)
         for i, e in faults.items(): _drop(kept[i], as_error(e, archive.top))
-        if len(features) and 'time' not in features: features['time'] = centroid(task[1])[0].time.timestamp
+        if len(features) and 'time' not in features: features['time'] = centroid(event)[0].time.timestamp
         return as_ledger(rows), features, picked
-    except Exception as e: return failed_event(*task, archive, e), pd.DataFrame(), pd.DataFrame()
+    except Exception as e: return failed_event(name, event, archive, e), pd.DataFrame(), pd.DataFrame()
 
 def _drop(row, fault):
     "Turn a kept row of a ledger into a dropped one"
@@ -384,6 +390,8 @@ class Plan(NamedTuple):
     rest:list        # ledger rows of what belongs to no task
     files:list       # files and folders that it reads
     settings:tuple=() # whatever else its results depend on
+    give:object=None # function of a task to what the job gets of it; None: the task itself
+    seen:tuple=()    # files and folders that the workers read
 
 # %% ../nbs/commands/00_select.ipynb #36eb688e
 def plan_store(
@@ -396,7 +404,8 @@ def plan_store(
     if not n: raise ValueError(f'{path} holds no pairs')
     blocks = [(i, min(i+block, n)) for i in range(0, n, block)]
     job = partial(describe_block, path=path, windows=windows, every=every, old=old)
-    return Plan(job, blocks, partial(failed_block, path), [], [path], (block, windows, every, old and old.digest))
+    settings = block, windows, every, old and old.digest
+    return Plan(job, blocks, partial(failed_block, path), [], [path], settings, seen=[path])
 
 def plan_archive(
     obs, syn=None, events=(), inventory=(), skip=(), stations=(), units='', recipe=STUDY, # as for `select`
@@ -408,13 +417,14 @@ def plan_archive(
     if archive.synthetics is None and archive.events and len(archive.records):
         check_recipe(recipe, computed=True)
         modes_for(recipe.band)                                       # cached for all workers
-    names_only = archive._replace(events=[(name, None) for name, _ in archive.events], bad=[])
+    for_all = archive._replace(events=[(name, None) for name, _ in archive.events], bad=[], records=archive.records[:0])
+    def give(task): return *task, _near(task[1], archive)
     def lost(task, text): return failed_event(*task, archive, text)
     files = [obs, *([syn] if syn else []), *events, *inventory, *stations]
-    job = partial(describe_event, archive=names_only, windows=windows, every=every, old=old)
-    rest = unused_rows(archive)
-    settings = str(syn), units, recipe, windows, every, old and old.digest
-    return Plan(job, recorded_events(archive), lost, rest, files, settings)
+    job = partial(describe_event, archive=for_all, windows=windows, every=every, old=old)
+    settings, seen = (bool(syn), units, recipe, windows, every, old and old.digest), [p for p in (obs, syn) if p]
+    return Plan(job, recorded_events(archive), lost, unused_rows(archive), files, settings, give, seen)
+
 
 # %% ../nbs/commands/00_select.ipynb #427cbd45
 def make_plan(
@@ -449,8 +459,17 @@ def run_plan(
             results[todo[i]] = result
             save(todo[i], result)
             bar.update()
-        run_tasks(plan.job, [plan.tasks[i] for i in todo], setup, workers, done, lost)
+        ready = partial(_ready, setup, plan.seen)
+        run_tasks(plan.job, [plan.tasks[i] for i in todo], ready, workers, done, lost, plan.give)
     return [results[i] for i in range(n)]
+
+def _ready(setup, seen):
+    "`setup` on a worker that sees the files"
+    for p in seen:
+        if not os.path.exists(p):
+            raise FileNotFoundError(f'the worker on {socket.gethostname()} does not see {p}: all workers need the same '
+                                    'files under the same paths')
+    return setup()
 
 # %% ../nbs/commands/00_select.ipynb #0c76fa43
 def _check_last(last, plan, recipe, say):
@@ -576,7 +595,7 @@ def select(
     model=None,             # a shipped one, a card, or the folder of `fwinb-train`; None: that for the purpose
     precision:float=.95,    # target share of usable traces among the accepted, on average
     threshold:float=None,   # lowest probability that is accepted; None: from `precision`
-    workers:int=1,          # processes
+    workers=1,              # processes, or a Dask `Client`: its workers must see the files under the same paths
     progress=False,         # show a progress bar
     skip=(),                # files and folders in `obs` to ignore
     stations=(),            # files with coordinates of stations: SPECFEM's STATIONS, or CSV
@@ -590,6 +609,9 @@ def select(
 )->pd.DataFrame:            # one row per trace: columns `PAGE`, and the coordinates; with `windows` a `Selection`
     "A decision for every trace: accept, refuse, cannot say or dropped"
     _check_shares(precision=precision, threshold=threshold)
+    if hasattr(workers, 'submit'):      # a worker on another machine has another working directory
+        obs, syn, *skip = (os.path.abspath(p) if p else p for p in (obs, syn, *skip))
+        if model and model not in SHIPPED: model = os.path.abspath(model)
     recipe = settle_recipe(obs, recipe, model := choose_model(purpose, model))
     load = partial(fitting_model, model, recipe)
     loaded = load()

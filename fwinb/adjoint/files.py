@@ -8,7 +8,7 @@ __all__ = ['COMPONENTS', 'LETTERS', 'BANDS', 'LARGEST', 'GROUP', 'band_code', 'a
            'each_station', 'write_sem', 'new_asdf', 'put_auxiliary', 'auxiliary', 'attributes', 'write_asdf',
            'read_asdf']
 
-# %% ../../nbs/adjoint/02_files.ipynb #47ed63fe
+# %% ../../nbs/adjoint/02_files.ipynb #162086d3
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from ..data.instruments import Place
 from ..data.synthetics import need_asdf, open_hdf5, read_sem_ascii
 from ..pairs.store import atomic_path, locked_file
 
-# %% ../../nbs/adjoint/02_files.ipynb #c80a6893
+# %% ../../nbs/adjoint/02_files.ipynb #799de75f
 COMPONENTS = 'NEZ'                               # of an adjoint source, in the solver's order
 LETTERS = dict(globe='NEZ', cartesian='YXZ')     # of `COMPONENTS` in names, by code
 BANDS = (1., 'L'), (.1, 'M'), (.0125, 'B'), (.004, 'H'), (.001, 'C'), (0., 'F')  # steps above the limit, s; 1 s is L
@@ -55,13 +55,13 @@ def adj_name(
     "File name of an adjoint source"
     return f'{network}.{station}.{adj_channel(component, dt, code)}.adj'
 
-# %% ../../nbs/adjoint/02_files.ipynb #f2d28d72
+# %% ../../nbs/adjoint/02_files.ipynb #1900cde7
 LARGEST = float(np.finfo(np.float32).max)     # that the solver can read
 
 def _checked(x, name):
     x = np.asarray(x, float)
     if x.ndim != 1 or len(x) < 2: raise ValueError(f'{name}: an adjoint source of shape {x.shape} is no trace')
-    if not np.isfinite(x).all(): raise ValueError(f'{name}: {(~np.isfinite(x)).sum()} of {len(x)} samples are not finite')
+    if not np.isfinite(x).all(): raise ValueError(f'{name}: {(~np.isfinite(x)).sum()} of {len(x)} samples not finite')
     if (top := np.abs(x).max()) > LARGEST: raise ValueError(f'{name}: {top:.3g} is too large for single precision')
     return x + 0.                             # no minus zero
 
@@ -75,6 +75,7 @@ def _times(npts, dt, start):
 @lru_cache(4)
 def _zeros(npts, dt, start): return ''.join(f'{t} {0.:18.8E}\n' for t in _times(npts, dt, start))
 
+# %% ../../nbs/adjoint/02_files.ipynb #ff119a34
 class AdjointTrace(NamedTuple):
     "Adjoint source of a component"
     x:np.ndarray   # (npts,), forward time
@@ -101,7 +102,7 @@ def read_adj(
     tr = read_sem_ascii(path, UTCDateTime(0))
     return AdjointTrace(tr.data, float(tr.stats.delta), tr.stats.starttime.ns/1e9)
 
-# %% ../../nbs/adjoint/02_files.ipynb #1684d0ba
+# %% ../../nbs/adjoint/02_files.ipynb #dcfc7852
 class SourceInfo(NamedTuple):
     "What the adjoint sources of an event have in common"
     time:float    # time zero of the simulation, s after 1970-01-01T00:00:00Z
@@ -130,6 +131,7 @@ def station_sources(
         if len(x) != info.npts: raise ValueError(f'{s.station} {k}: {len(x)} samples, not {info.npts}')
     return {k: out.get(k, np.zeros(info.npts)) for k in COMPONENTS}
 
+# %% ../../nbs/adjoint/02_files.ipynb #9fa825e0
 def write_station(
     folder,            # SEM
     s:StationSource,
@@ -141,7 +143,7 @@ def write_station(
     names = {k: adj_name(*s.station.split('.'), k, info.dt, code) for k in COMPONENTS}
     return [write_adj(Path(folder)/names[k], x, info.dt, info.start) for k, x in station_sources(s, info).items()]
 
-# %% ../../nbs/adjoint/02_files.ipynb #5bc0812e
+# %% ../../nbs/adjoint/02_files.ipynb #8e02651a
 def write_stations(
     path,         # STATIONS or STATIONS_ADJOINT
     places:dict,  # NET.STA -> `Place`, or latitude, longitude, elevation (m), burial (m)
@@ -176,7 +178,7 @@ def write_sem(
     write_stations(run/'DATA/STATIONS_ADJOINT', places)
     return places
 
-# %% ../../nbs/adjoint/02_files.ipynb #ff420834
+# %% ../../nbs/adjoint/02_files.ipynb #d8177450
 def new_asdf(
     path,        # made
     event=None,  # obspy Event
@@ -198,6 +200,7 @@ def put_auxiliary(
     if name in group: del group[name]
     group.create_dataset(name, data=data).attrs.update(attributes)
 
+# %% ../../nbs/adjoint/02_files.ipynb #63c9a257
 def auxiliary(
     file,        # h5py's
     name:str,    # of a group below `AuxiliaryData`
@@ -205,8 +208,9 @@ def auxiliary(
     "Arrays of an ASDF file"
     import h5py
     found = []
+    def visit(key, x): found.extend([(key, x)] if isinstance(x, h5py.Dataset) else [])
     group = file.get(f'AuxiliaryData/{name}')
-    if group is not None: group.visititems(lambda key, x: found.append((key, x)) if isinstance(x, h5py.Dataset) else None)
+    if group is not None: group.visititems(visit)
     return found
 
 def attributes(
@@ -216,7 +220,7 @@ def attributes(
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in x.attrs.items()}
     return {k: v.decode('utf-8', 'replace') if isinstance(v, bytes) else v for k, v in plain.items()}
 
-# %% ../../nbs/adjoint/02_files.ipynb #090c48e9
+# %% ../../nbs/adjoint/02_files.ipynb #46f4d4d2
 GROUP = 'AdjointSources'
 
 def _attributes(s, k, info, code):
@@ -247,7 +251,7 @@ def write_asdf(
                     put_auxiliary(f, f'{GROUP}/{name}', x.astype(np.float32), _attributes(s, k, info, code))
     return Path(path)
 
-# %% ../../nbs/adjoint/02_files.ipynb #bfd3f39a
+# %% ../../nbs/adjoint/02_files.ipynb #20cef9a5
 def read_asdf(
     path,        # an ASDF file of `write_asdf` or of pypaw
     time=None,   # time zero of the simulation, s after 1970-01-01T00:00:00Z; None: as the file says

@@ -6,7 +6,7 @@
 __all__ = ['WINDOWS', 'TABLES', 'OF_EVENT', 'window_entries', 'edited', 'write_pyatoa', 'read_pyatoa_windows',
            'read_pyatoa_sources', 'lasif_windows', 'write_lasif_windows', 'read_lasif_windows', 'write_lasif_sources']
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #51d58517
+# %% ../../nbs/adjoint/03_layouts.ipynb #40b574ca
 import shutil, sqlite3
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..data.window_files import READ_COLUMNS, as_seconds, parse_windows, window_
 from ..pairs.schema import Recipe
 from ..pairs.store import atomic_path, locked_file
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #ad644528
+# %% ../../nbs/adjoint/03_layouts.ipynb #94a96223
 def window_entries(
     windows:pd.DataFrame, # a table of windows, of one event
     info:SourceInfo,      # time zero, and the axis
@@ -43,7 +43,7 @@ def edited(
         if Path(path).exists(): shutil.copyfile(path, new)
         yield new
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #ab3ea7f6
+# %% ../../nbs/adjoint/03_layouts.ipynb #ca57349f
 WINDOWS = 'MisfitWindows'
 
 def _pyatoa_windows(file, entries, evaluation):
@@ -65,6 +65,7 @@ def _pyatoa_source(s, k, x, info, code):
         component=adj_channel(k, info.dt, code), min_period=info.periods[0], max_period=info.periods[1],
         network=network, station=station, location='', starttime=str(first))
 
+# %% ../../nbs/adjoint/03_layouts.ipynb #cd1ac02f
 def write_pyatoa(
     path,                 # ASDF file of the event; made if it is not there
     windows:pd.DataFrame, # a table of windows, of this event
@@ -92,7 +93,7 @@ def write_pyatoa(
                     put_auxiliary(f, f'{GROUP}/{evaluation}/{name}', data, known)
     return Path(path)
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #3a6f9d9d
+# %% ../../nbs/adjoint/03_layouts.ipynb #9e432dc1
 def _evaluated(file, group, evaluation, path):
     "(name, array) of an evaluation, the last one by default"
     found = [(key.rpartition('/'), x) for key, x in auxiliary(file, group)]
@@ -115,6 +116,7 @@ def read_pyatoa_windows(
         if names: a['phases'] = ' '.join(names)
     return parse_windows(entries, str(path), origin_time)
 
+# %% ../../nbs/adjoint/03_layouts.ipynb #3686cedc
 def read_pyatoa_sources(
     path,              # ASDF file of an event
     evaluation:str='', # such as i01/s00, or default; '': the last
@@ -126,12 +128,13 @@ def read_pyatoa_sources(
             a, (times, source) = attributes(x), x[()].T
             zero = as_seconds(a['starttime']) - times[0]
             letter = dict(X='E', Y='N').get(a['component'][-1], a['component'][-1])
-            info = SourceInfo(zero, times[0], a['dt'], len(times), a['adj_src_type'], (a['min_period'], a['max_period']))
+            periods = a['min_period'], a['max_period']
+            info = SourceInfo(zero, times[0], a['dt'], len(times), a['adj_src_type'], periods)
             station = f"{a['network']}.{a['station']}"
             out.append((info, StationSource(station, {letter: source}, Place(np.nan, np.nan), {letter: a['misfit']})))
     return out
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #97818f0b
+# %% ../../nbs/adjoint/03_layouts.ipynb #ff127567
 TABLES = """
 CREATE TABLE IF NOT EXISTS events (event_id INTEGER PRIMARY KEY AUTOINCREMENT, event_name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS traces (trace_id INTEGER PRIMARY KEY AUTOINCREMENT, event_id INTEGER NOT NULL,
@@ -142,6 +145,7 @@ CREATE TABLE IF NOT EXISTS windows (window_id INTEGER PRIMARY KEY AUTOINCREMENT,
 """
 OF_EVENT = 'trace_id IN (SELECT trace_id FROM traces JOIN events USING (event_id) WHERE event_name = ?)'
 
+# %% ../../nbs/adjoint/03_layouts.ipynb #5ca22b91
 def lasif_windows(
     project,      # folder of LASIF's project
     name:str='A', # of the set of windows
@@ -175,7 +179,7 @@ def write_lasif_windows(
                 (*(_utc(times[r.event] + t) for t in (r.start_s, r.end_s)), weight, r.station, r.event))
     return path
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #2a23dd0a
+# %% ../../nbs/adjoint/03_layouts.ipynb #b3ec1426
 def read_lasif_windows(
     project,          # folder of LASIF's project
     event:str,        # its name there
@@ -196,6 +200,7 @@ def read_lasif_windows(
     zero = as_seconds(origin_time)
     return out.assign(origin=zero, start_s=out.start - zero, end_s=out.end - zero)
 
+# %% ../../nbs/adjoint/03_layouts.ipynb #8cba4a60
 def write_lasif_sources(
     project,          # folder of LASIF's project
     event:str,        # its name there

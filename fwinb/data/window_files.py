@@ -166,7 +166,8 @@ def parse_windows(
     if not np.isfinite(zero): raise ValueError(f'origin_time is {origin_time!r}, no time')
     return out.assign(origin=zero, start_s=out.start - zero, end_s=out.end - zero)
 
-_KINDS = {k: float for k in READ_COLUMNS} | {k: int for k in ('left', 'right', 'center')} | dict(station=object, phases=object)
+_KINDS = dict.fromkeys(READ_COLUMNS, float) | dict.fromkeys(('left', 'right', 'center'), int)
+_KINDS |= dict(station=object, phases=object)
 
 # %% ../../nbs/data/11_window_files.ipynb #511e51ff
 class Matched(NamedTuple):

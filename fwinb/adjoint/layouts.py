@@ -6,7 +6,7 @@
 __all__ = ['WINDOWS', 'TABLES', 'OF_EVENT', 'window_entries', 'edited', 'write_pyatoa', 'read_pyatoa_windows',
            'read_pyatoa_sources', 'lasif_windows', 'write_lasif_windows', 'read_lasif_windows', 'write_lasif_sources']
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #40b574ca
+# %% ../../nbs/adjoint/03_layouts.ipynb #7d158337
 import shutil, sqlite3
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..data.window_files import READ_COLUMNS, as_seconds, parse_windows, window_
 from ..pairs.schema import Recipe
 from ..pairs.store import atomic_path, locked_file
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #94a96223
+# %% ../../nbs/adjoint/03_layouts.ipynb #e15500fa
 def window_entries(
     windows:pd.DataFrame, # a table of windows, of one event
     info:SourceInfo,      # time zero, and the axis
@@ -43,7 +43,7 @@ def edited(
         if Path(path).exists(): shutil.copyfile(path, new)
         yield new
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #ca57349f
+# %% ../../nbs/adjoint/03_layouts.ipynb #1fa7413d
 WINDOWS = 'MisfitWindows'
 
 def _pyatoa_windows(file, entries, evaluation):
@@ -65,7 +65,7 @@ def _pyatoa_source(s, k, x, info, code):
         component=adj_channel(k, info.dt, code), min_period=info.periods[0], max_period=info.periods[1],
         network=network, station=station, location='', starttime=str(first))
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #cd1ac02f
+# %% ../../nbs/adjoint/03_layouts.ipynb #db5c6c1a
 def write_pyatoa(
     path,                 # ASDF file of the event; made if it is not there
     windows:pd.DataFrame, # a table of windows, of this event
@@ -87,13 +87,13 @@ def write_pyatoa(
             _pyatoa_windows(f, entries, evaluation)
             for s in each_station(sources):
                 for k, x in station_sources(s, info).items():
-                    if k not in s.sources: continue
+                    if not x.any() and not s.misfit.get(k): continue        # pyatoa writes zeros itself
                     data, known = _pyatoa_source(s, k, x, info, code)
                     name = f'{s.station.replace(".", "_")}_{known["component"]}'
                     put_auxiliary(f, f'{GROUP}/{evaluation}/{name}', data, known)
     return Path(path)
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #9e432dc1
+# %% ../../nbs/adjoint/03_layouts.ipynb #42fe88a8
 def _evaluated(file, group, evaluation, path):
     "(name, array) of an evaluation, the last one by default"
     found = [(key.rpartition('/'), x) for key, x in auxiliary(file, group)]
@@ -116,7 +116,7 @@ def read_pyatoa_windows(
         if names: a['phases'] = ' '.join(names)
     return parse_windows(entries, str(path), origin_time)
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #3686cedc
+# %% ../../nbs/adjoint/03_layouts.ipynb #9c849c6a
 def read_pyatoa_sources(
     path,              # ASDF file of an event
     evaluation:str='', # such as i01/s00, or default; '': the last
@@ -134,7 +134,7 @@ def read_pyatoa_sources(
             out.append((info, StationSource(station, {letter: source}, Place(np.nan, np.nan), {letter: a['misfit']})))
     return out
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #ff127567
+# %% ../../nbs/adjoint/03_layouts.ipynb #2e2c877a
 TABLES = """
 CREATE TABLE IF NOT EXISTS events (event_id INTEGER PRIMARY KEY AUTOINCREMENT, event_name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS traces (trace_id INTEGER PRIMARY KEY AUTOINCREMENT, event_id INTEGER NOT NULL,
@@ -145,7 +145,7 @@ CREATE TABLE IF NOT EXISTS windows (window_id INTEGER PRIMARY KEY AUTOINCREMENT,
 """
 OF_EVENT = 'trace_id IN (SELECT trace_id FROM traces JOIN events USING (event_id) WHERE event_name = ?)'
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #5ca22b91
+# %% ../../nbs/adjoint/03_layouts.ipynb #78a816d2
 def lasif_windows(
     project,      # folder of LASIF's project
     name:str='A', # of the set of windows
@@ -179,7 +179,7 @@ def write_lasif_windows(
                 (*(_utc(times[r.event] + t) for t in (r.start_s, r.end_s)), weight, r.station, r.event))
     return path
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #b3ec1426
+# %% ../../nbs/adjoint/03_layouts.ipynb #d254bc9f
 def read_lasif_windows(
     project,          # folder of LASIF's project
     event:str,        # its name there
@@ -200,7 +200,7 @@ def read_lasif_windows(
     zero = as_seconds(origin_time)
     return out.assign(origin=zero, start_s=out.start - zero, end_s=out.end - zero)
 
-# %% ../../nbs/adjoint/03_layouts.ipynb #8cba4a60
+# %% ../../nbs/adjoint/03_layouts.ipynb #e4fbc57b
 def write_lasif_sources(
     project,          # folder of LASIF's project
     event:str,        # its name there

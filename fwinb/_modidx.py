@@ -3229,6 +3229,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'fwinb.select._judged': ('commands/select.html#_judged', 'fwinb/select.py'),
                               'fwinb.select._judged_all': ('commands/select.html#_judged_all', 'fwinb/select.py'),
                               'fwinb.select._near': ('commands/select.html#_near', 'fwinb/select.py'),
+                              'fwinb.select._on_dask': ('commands/select.html#_on_dask', 'fwinb/select.py'),
                               'fwinb.select._open': ('commands/select.html#_open', 'fwinb/select.py'),
                               'fwinb.select._pack': ('commands/select.html#_pack', 'fwinb/select.py'),
                               'fwinb.select._pick': ('commands/select.html#_pick', 'fwinb/select.py'),

@@ -8,7 +8,7 @@ __all__ = ['UNIT', 'interruptible', 'select_parser', 'select_main', 'adjoint_par
 
 # %% ../nbs/commands/02_commands.ipynb #33a40d52
 import argparse, os, re, signal, sys, threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from . import __version__
@@ -97,7 +97,7 @@ def select_parser(
     p.add_argument('--window-parameters', metavar='FILE', help='parameters of these rules under the names of pyflex '
                                                                '(YAML); implies --window-rules')
     _add_again(p)
-    p.add_argument('--workers', type=int, default=1, help='processes (default 1)')
+    _add_workers(p)
     return p
 
 # %% ../nbs/commands/02_commands.ipynb #a7c4c90e
@@ -109,6 +109,15 @@ def _add_purpose(p, default):
     p.add_argument('--for', dest='purpose', choices=('waveform', 'phase'), help='what the inversion fits: waveforms, '
                    'or phases alone (delays, time-frequency or exponentiated phase), where a gain does not count; '
                    f'{default}')
+
+def _add_workers(p):
+    p.add_argument('--workers', type=int, default=1, help='processes (default 1); with --slurm in all jobs together')
+    where = p.add_mutually_exclusive_group()
+    where.add_argument('--scheduler', metavar='ADDRESS', help='of Dask, such as tcp://host:8786: its workers do the '
+                       'work, which needs the same files under the same paths on all of them')
+    where.add_argument('--slurm', metavar='KEY=VALUE,...', help='jobs of SLURM do the work: options of '
+                       'dask_jobqueue.SLURMCluster, such as queue=compute,walltime=02:00:00,cores=16,memory=64GB; '
+                       'the others are those of its file jobqueue.yaml')
 
 def _add_again(p):
     p.add_argument('--again', metavar='OLD.csv',
@@ -165,8 +174,8 @@ def _select(a, parts):
             if not more and csv.is_file():
                 _say(f'{csv} is of an earlier run and stays as it is: --windows makes it anew')
             old, theirs = _last(a)
-            found = select(
-                a.obs, '' if a.prem else a.syn, a.events, a.inventory, a.model, a.precision, a.threshold, a.workers,
+            with _workers(a) as workers: found = select(
+                a.obs, '' if a.prem else a.syn, a.events, a.inventory, a.model, a.precision, a.threshold, workers,
                 sys.stderr.isatty(), ours + theirs, a.stations, a.units or '', parts, _say, windows=_windows(a),
                 purpose=a.purpose, again=old, **_recipe(a))
             compared = None if old is None else compare_last(found, old)
@@ -208,6 +217,13 @@ def _compared(a, compared):
 def _windows(a): return a.window_parameters or ('rules' if a.window_rules else a.windows)
 
 def _recipe(a): return dict(recipe=a.recipe) if a.recipe else {}
+
+def _workers(a):
+    "A context: the number of processes here, or a client of Dask"
+    if not a.scheduler and not a.slurm: return nullcontext(a.workers)
+    try: from fwinb.pairs.cluster import cluster_client
+    except ImportError as e: raise ImportError(f"{e}: a cluster needs pip install 'fwinb[scale]'") from e
+    return cluster_client(a.scheduler, a.slurm, a.workers)
 
 def _no_pair(table):
     alone = (table.event == '').all() and (table.reason == 'no event').any()

@@ -439,6 +439,7 @@ def make_plan(
     if given is None and syn: say(f'synthetics: {syn}')
     return plan_archive(obs, syn, events, inventory, skip, stations, units, recipe, windows, every, old)
 
+# %% ../nbs/commands/00_select.ipynb #55509419
 def run_plan(
     plan:Plan, loaded,                           # the work, and the model
     setup,                                       # function that loads the model, for the workers
@@ -460,8 +461,15 @@ def run_plan(
             save(todo[i], result)
             bar.update()
         ready = partial(_ready, setup, plan.seen)
-        run_tasks(plan.job, [plan.tasks[i] for i in todo], ready, workers, done, lost, plan.give)
+        run = _on_dask(workers, say) if hasattr(workers, 'submit') else run_tasks
+        run(plan.job, [plan.tasks[i] for i in todo], ready, workers, done, lost, plan.give)
     return [results[i] for i in range(n)]
+
+def _on_dask(client, say):
+    "`run_on_dask`; Dask is needed by nobody else"
+    from fwinb.pairs.cluster import run_on_dask
+    if not client.nthreads(): say('no worker of Dask is there yet: it waits')
+    return run_on_dask
 
 def _ready(setup, seen):
     "`setup` on a worker that sees the files"

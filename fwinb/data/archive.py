@@ -245,7 +245,8 @@ def _mark(path):
 def _keep(table, path, code):
     "Write a table of the index; False on a full or read-only disk: then there is no cache"
     with suppress(OSError):
-        with atomic_path(path) as tmp, open(tmp, 'wb') as f: pq.write_table(table.replace_schema_metadata(dict(code=code)), f)
+        with atomic_path(path) as tmp, open(tmp, 'wb') as f:
+            pq.write_table(table.replace_schema_metadata(dict(code=code)), f)
         return True
     return False
 

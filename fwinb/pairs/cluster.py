@@ -30,14 +30,15 @@ def _do(name, task): return get_worker().plugins[name].do(pickle.loads(task))
 def run_on_dask(
     job, tasks, setup, # as for `run_tasks`
     client,            # Dask `Client`
-    done,              # called with the index and the result of each finished task
+    done=None,         # called with the index and the result of each finished task; None: nothing
     lost=None,         # as for `run_tasks`; the exit status is not known
     give=None,         # as for `run_tasks`
     wait:float=1.,     # s; as often it looks which workers there are
-)->None:
+)->list:               # results, in the order of `tasks`
     "Do all tasks on the workers of Dask, one at a time on each; `WorkerLost` if the scheduler ends"
     name, queue, busy = f'fwinb-{secrets.token_hex(8)}', TaskQueue(len(tasks)), {}
-    ended, left, give = SimpleQueue(), len(tasks), give or (lambda task: task)
+    ended, results, left = SimpleQueue(), [None]*len(tasks), len(tasks)
+    give, done = give or (lambda task: task), done or (lambda i, result: None)
     try:
         client.register_plugin(TaskPlugin(job, setup), name=name)
         while left:
@@ -55,8 +56,10 @@ def run_on_dask(
                     if lost is None: raise WorkerLost(LOST.format('unknown'))
                     if queue.put_back(i): continue
                     result = lost(tasks[i], 'unknown')
+                results[i] = result
                 done(i, result)
                 left -= 1
+        return results
     finally:
         with suppress(OSError):
             client.cancel(list(busy))

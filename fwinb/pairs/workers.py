@@ -140,22 +140,17 @@ def run_tasks(
     job,            # function of a task and of what `setup` returned; both must be importable, as must `setup`
     tasks,          # list
     setup,          # function without arguments, called once per process
-    workers=1,      # processes; 1: this one; or a Dask `Client`, whose workers do the tasks
+    workers:int=1,  # processes; 1: this one
     done=None,      # called with the index and the result of each finished task; None: nothing
     lost=None,      # function of a task and an exit status: result of a task that ended two processes; None: an error
     give=None,      # function of a task to what `job` gets of it, at the time when it does; None: the task
 )->list:            # results, in the order of `tasks`
     "Run all tasks, here or in other processes; `WorkerLost` if one of those dies and `lost` is not given"
-    on_dask = hasattr(workers, 'submit')
-    if not on_dask and not workers >= 1: raise ValueError(f'workers is {workers}, not a whole number from 1')
+    if not workers >= 1: raise ValueError(f'workers is {workers}, not a whole number from 1')
     results, done, give = [None]*len(tasks), done or (lambda i, result: None), give or (lambda task: task)
     def keep(i, result):
         results[i] = result
         done(i, result)
-    if on_dask:
-        from fwinb.pairs.cluster import run_on_dask
-        run_on_dask(job, tasks, setup, workers, keep, lost, give)
-        return results
     if workers == 1 or len(tasks) < 2:
         with one_thread():
             ready = setup()
@@ -164,6 +159,7 @@ def run_tasks(
     _in_processes(job, tasks, setup, workers, keep, lost, give)
     return results
 
+# %% ../../nbs/pairs/05_workers.ipynb #2f426259
 def _in_processes(job, tasks, setup, workers, keep, lost, give):
     queue, pool, left, seconds = TaskQueue(len(tasks)), [], len(tasks), 0.
     try:

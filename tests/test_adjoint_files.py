@@ -141,6 +141,14 @@ def test_asdf(tmp_path):
     assert info[4:] == INFO[4:] and tuple(a.place[:4]) == tuple(AAA.place[:4]) and a.misfit == dict(N=0, E=0, Z=.5)
     assert all((b.sources[k] == np.float32(F[k])).all() for k in 'NEZ') and [p.name for p in tmp_path.iterdir()] == ['adjoint.h5']
 
+def test_a_run_with_asdf(tmp_path):
+    h5py = pytest.importorskip('h5py'); pytest.importorskip('pyasdf')
+    write_sem(tmp_path, iter([AAA, BBB]), INFO, asdf=True)
+    assert list(dict(read_places(tmp_path/'DATA/STATIONS_ADJOINT'))) == ['XX.AAA', 'XX.BBB']
+    with h5py.File(tmp_path/'SEM/adjoint.h5') as f: assert len(f['AuxiliaryData/AdjointSources']) == 6
+    with pytest.raises(ValueError, match='comes twice'): write_sem(tmp_path, [AAA, AAA], INFO, asdf=True)
+    assert not (tmp_path/'DATA/STATIONS_ADJOINT').exists()
+
 def test_asdf_of_pypaw(tmp_path):
     "As `reshape_adj` gives it to pyasdf: compressed, no time zero"
     pyasdf = pytest.importorskip('pyasdf')

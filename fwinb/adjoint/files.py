@@ -8,7 +8,7 @@ __all__ = ['COMPONENTS', 'LETTERS', 'BANDS', 'LARGEST', 'GROUP', 'band_code', 'a
            'each_station', 'write_sem', 'new_asdf', 'put_auxiliary', 'auxiliary', 'attributes', 'write_asdf',
            'read_asdf']
 
-# %% ../../nbs/adjoint/02_files.ipynb #162086d3
+# %% ../../nbs/adjoint/02_files.ipynb #3240d021
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from ..data.instruments import Place
 from ..data.synthetics import need_asdf, open_hdf5, read_sem_ascii
 from ..pairs.store import atomic_path, locked_file
 
-# %% ../../nbs/adjoint/02_files.ipynb #799de75f
+# %% ../../nbs/adjoint/02_files.ipynb #450bb52e
 COMPONENTS = 'NEZ'                               # of an adjoint source, in the solver's order
 LETTERS = dict(globe='NEZ', cartesian='YXZ')     # of `COMPONENTS` in names, by code
 BANDS = (1., 'L'), (.1, 'M'), (.0125, 'B'), (.004, 'H'), (.001, 'C'), (0., 'F')  # steps above the limit, s; 1 s is L
@@ -55,7 +55,7 @@ def adj_name(
     "File name of an adjoint source"
     return f'{network}.{station}.{adj_channel(component, dt, code)}.adj'
 
-# %% ../../nbs/adjoint/02_files.ipynb #1900cde7
+# %% ../../nbs/adjoint/02_files.ipynb #4e5fab6c
 LARGEST = float(np.finfo(np.float32).max)     # that the solver can read
 
 def _checked(x, name):
@@ -75,7 +75,7 @@ def _times(npts, dt, start):
 @lru_cache(4)
 def _zeros(npts, dt, start): return ''.join(f'{t} {0.:18.8E}\n' for t in _times(npts, dt, start))
 
-# %% ../../nbs/adjoint/02_files.ipynb #ff119a34
+# %% ../../nbs/adjoint/02_files.ipynb #80ffa804
 class AdjointTrace(NamedTuple):
     "Adjoint source of a component"
     x:np.ndarray   # (npts,), forward time
@@ -102,7 +102,7 @@ def read_adj(
     tr = read_sem_ascii(path, UTCDateTime(0))
     return AdjointTrace(tr.data, float(tr.stats.delta), tr.stats.starttime.ns/1e9)
 
-# %% ../../nbs/adjoint/02_files.ipynb #dcfc7852
+# %% ../../nbs/adjoint/02_files.ipynb #7b7965b9
 class SourceInfo(NamedTuple):
     "What the adjoint sources of an event have in common"
     time:float    # time zero of the simulation, s after 1970-01-01T00:00:00Z
@@ -131,7 +131,7 @@ def station_sources(
         if len(x) != info.npts: raise ValueError(f'{s.station} {k}: {len(x)} samples, not {info.npts}')
     return {k: out.get(k, np.zeros(info.npts)) for k in COMPONENTS}
 
-# %% ../../nbs/adjoint/02_files.ipynb #9fa825e0
+# %% ../../nbs/adjoint/02_files.ipynb #a09e1651
 def write_station(
     folder,            # SEM
     s:StationSource,
@@ -139,11 +139,10 @@ def write_station(
     code:str='globe',  # 'cartesian': SPECFEM3D_Cartesian without a map projection
 )->list:               # of the three files
     "Write the adjoint sources of a station for SPECFEM"
-    station_line(s.station, *s.place[:4])     # a name that the solver can read
     names = {k: adj_name(*s.station.split('.'), k, info.dt, code) for k in COMPONENTS}
     return [write_adj(Path(folder)/names[k], x, info.dt, info.start) for k, x in station_sources(s, info).items()]
 
-# %% ../../nbs/adjoint/02_files.ipynb #8e02651a
+# %% ../../nbs/adjoint/02_files.ipynb #d7a758ea
 def write_stations(
     path,         # STATIONS or STATIONS_ADJOINT
     places:dict,  # NET.STA -> `Place`, or latitude, longitude, elevation (m), burial (m)
@@ -156,29 +155,38 @@ def write_stations(
 def each_station(
     sources,    # `StationSource` of every station
 ):              # the same, one by one
-    "Refuse a station that comes twice"
+    "Refuse a station that comes twice, or whose name no file can have"
     seen = set()
     for s in sources:
+        station_line(s.station, 0., 0.)
         if s.station in seen: raise ValueError(f'{s.station} comes twice: add the sources of its sensors first')
         seen.add(s.station)
         yield s
 
+# %% ../../nbs/adjoint/02_files.ipynb #94077555
 def write_sem(
     run,               # folder of the simulation: SEM and DATA/STATIONS_ADJOINT are written there
     sources,           # `StationSource` of every station; may be a generator
     info:SourceInfo,
     code:str='globe',  # 'cartesian': SPECFEM3D_Cartesian without a map projection
+    asdf:bool=False,   # SEM/adjoint.h5 instead of three files per station
+    event=None,        # obspy Event, for ASDF
 )->dict:               # NET.STA -> `Place` of the stations
     "Write the adjoint sources of an event for SPECFEM, and the list of their stations"
     run, places = Path(run), {}
     (run/'DATA/STATIONS_ADJOINT').unlink(missing_ok=True)
-    for s in each_station(sources):
-        write_station(run/'SEM', s, info, code)
-        places[s.station] = s.place
+    def listed():
+        for s in sources:
+            station_line(s.station, *s.place[:4])         # a station that the solver can read
+            places[s.station] = s.place
+            yield s
+    if asdf: write_asdf(run/'SEM/adjoint.h5', listed(), info, event, code)
+    else:
+        for s in each_station(listed()): write_station(run/'SEM', s, info, code)
     write_stations(run/'DATA/STATIONS_ADJOINT', places)
     return places
 
-# %% ../../nbs/adjoint/02_files.ipynb #d8177450
+# %% ../../nbs/adjoint/02_files.ipynb #b81050e2
 def new_asdf(
     path,        # made
     event=None,  # obspy Event
@@ -200,7 +208,7 @@ def put_auxiliary(
     if name in group: del group[name]
     group.create_dataset(name, data=data).attrs.update(attributes)
 
-# %% ../../nbs/adjoint/02_files.ipynb #63c9a257
+# %% ../../nbs/adjoint/02_files.ipynb #287a1ea1
 def auxiliary(
     file,        # h5py's
     name:str,    # of a group below `AuxiliaryData`
@@ -220,7 +228,7 @@ def attributes(
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in x.attrs.items()}
     return {k: v.decode('utf-8', 'replace') if isinstance(v, bytes) else v for k, v in plain.items()}
 
-# %% ../../nbs/adjoint/02_files.ipynb #46f4d4d2
+# %% ../../nbs/adjoint/02_files.ipynb #0bbde8c0
 GROUP = 'AdjointSources'
 
 def _attributes(s, k, info, code):
@@ -251,7 +259,7 @@ def write_asdf(
                     put_auxiliary(f, f'{GROUP}/{name}', x.astype(np.float32), _attributes(s, k, info, code))
     return Path(path)
 
-# %% ../../nbs/adjoint/02_files.ipynb #20cef9a5
+# %% ../../nbs/adjoint/02_files.ipynb #7ca71998
 def read_asdf(
     path,        # an ASDF file of `write_asdf` or of pypaw
     time=None,   # time zero of the simulation, s after 1970-01-01T00:00:00Z; None: as the file says

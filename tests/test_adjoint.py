@@ -40,6 +40,22 @@ def test_finite_differences(traces, misfit, settings):
     by_trace = np.abs(np.subtract(taken, told)).reshape(4, 4).max(0)/np.abs(taken).reshape(4, 4).max(0)
     assert (by_trace < 1e-4).all(), by_trace
 
+@pytest.mark.parametrize('misfit', ['cc_traveltime', 'exponentiated_phase'])
+@pytest.mark.parametrize('length', [200, 201])
+def test_noise_up_to_nyquist(misfit, length):
+    rng, windows = np.random.default_rng(2), pd.DataFrame(dict(pair=range(20), left=5, right=4+length))
+    syn, x = rng.standard_normal((2, 20, 256))
+    obs = syn + rng.standard_normal(syn.shape)
+    chi = lambda s: adjoint_sources(obs, s, DT, windows, misfit).table.misfit.values
+    a = adjoint_sources(obs, syn, DT, windows, misfit)
+    taken = (chi(syn + 1e-6*x) - chi(syn - 1e-6*x))/2e-6
+    np.testing.assert_allclose(taken, DT*(a.source*x).sum(-1), rtol=0, atol=1e-4*np.abs(taken).max())
+    if misfit == 'cc_traveltime':                                            # a maximum, and the largest on the samples
+        t = window_taper(length, np.arange(length))
+        for k in range(20):
+            c = np.correlate(t*obs[k,5:5+length], t*syn[k,5:5+length], 'full')
+            assert abs(a.table.delay_s[k]/DT - (c.argmax() - length + 1)) < 1
+
 @pytest.mark.parametrize('what', ['phase', 'envelope'])
 def test_autograd(traces, what):
     "The closed form in time and frequency against torch and the dense definition of the transform"

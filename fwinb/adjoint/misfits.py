@@ -7,7 +7,7 @@ __all__ = ['MISFITS', 'TERMS', 'TINY', 'SILENCE', 'FORMULAS', 'BLOCK', 'MisfitKi
            'traveltime_kernel', 'hilbert_transform', 'phase_kernel', 'gabor_transpose', 'timefreq_kernel',
            'pyadjoint_kernel', 'AdjointSources', 'adjoint_sources']
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #034faae8
+# %% ../../nbs/adjoint/00_misfits.ipynb #63ee7c22
 from typing import NamedTuple
 
 import numpy as np, pandas as pd
@@ -19,7 +19,7 @@ from ..labels.misfit import NO_MEETING, SILENT, UNRELATED, misfit_grid
 from ..labels.timefreq import gabor_groups, gabor_plan
 from ..pairs.schema import STUDY, TRACES
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #08372138
+# %% ../../nbs/adjoint/00_misfits.ipynb #508d1465
 class MisfitKind(NamedTuple):
     "What a misfit measures"
     words:str        # what it compares
@@ -45,7 +45,7 @@ MISFITS = dict(
         'the envelopes in time and frequency', '1/2 χ_e²', '1', '1/(m s)',
         'Fichtner et al. (2008), doi:10.1111/j.1365-246X.2008.03923.x'))
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #41741a6f
+# %% ../../nbs/adjoint/00_misfits.ipynb #bf74c6f0
 def window_taper(
     length,          # samples of each window, any shape of whole numbers
     at,              # samples after the first of a window, of a shape that goes with it
@@ -58,7 +58,7 @@ def window_taper(
     with np.errstate(divide='ignore'): rise = .5 - .5*np.cos(2*np.pi*end/(2*flank-1))
     return np.where(end < 0, 0., np.where(end < flank, rise, 1.))
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #af427053
+# %% ../../nbs/adjoint/00_misfits.ipynb #f4ab92db
 def waveform_kernel(
     d, s,        # tapered observation and synthetic, (m, size), m
     dt:float,    # sample interval, s
@@ -66,7 +66,7 @@ def waveform_kernel(
     "Waveform difference"
     return .5*dt*((s-d)**2).sum(-1), s-d, {}
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #8ff81619
+# %% ../../nbs/adjoint/00_misfits.ipynb #85156a8a
 TERMS = 26   # of the series of the correlation within a sample of its maximum; the next is below 1e-12
 
 def _peaks(cross, angle):
@@ -87,7 +87,7 @@ def _peaks(cross, angle):
         x = new
     return x
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #71a8d31b
+# %% ../../nbs/adjoint/00_misfits.ipynb #261b9e53
 def traveltime_kernel(
     d, s,        # tapered observation and synthetic, (m, size)
     dt:float,    # sample interval, s
@@ -109,7 +109,7 @@ def traveltime_kernel(
     norm = np.sqrt((d**2).sum(-1)*(s**2).sum(-1))
     return tau**2/2, -(tau/curve)[:,None]*moved/dt, dict(delay_s=tau, correlation=best/norm)
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #5c545d5f
+# %% ../../nbs/adjoint/00_misfits.ipynb #9b923c73
 def hilbert_transform(
     x,  # (..., npts) real
 ):      # same shape
@@ -138,7 +138,7 @@ def phase_kernel(
     f = p/es + of_e*s/e - hilbert_transform(q/es + of_e*hs/e)
     return .5*dt*(p**2 + q**2).sum(-1), f, {}
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #d3b570e3
+# %% ../../nbs/adjoint/00_misfits.ipynb #2a84c746
 def gabor_transpose(
     cells,   # iterable over the groups of `gabor_groups`: (re, im), (n, window and frequency) each
     plan,    # of `gabor_plan`
@@ -155,7 +155,7 @@ def gabor_transpose(
     Y = rfft(y)[:,:len(plan.shift)]*plan.shift.conj()*(plan.nfft/plan.nlow)
     return irfft(Y, plan.nfft)[:,:plan.npts]
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #a56e4750
+# %% ../../nbs/adjoint/00_misfits.ipynb #649ba104
 SILENCE = 1e-26   # mean square of the cells, over peak² and length: below it there is rounding alone
 
 def timefreq_kernel(
@@ -186,7 +186,7 @@ def timefreq_kernel(
     f = gabor_transpose(((x.real, x.imag) for x in g), plan)/(peak*dt)
     return np.where(silent, np.nan, chi)[:,0], f, {}
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #541fbf1f
+# %% ../../nbs/adjoint/00_misfits.ipynb #98100504
 def pyadjoint_kernel(
     d, s,             # tapered observation and synthetic, (m, size): windows of one length
     dt:float,         # sample interval, s
@@ -207,7 +207,7 @@ def pyadjoint_kernel(
     f = (q*s*hs - p*hs**2)/es**3 + hilbert_transform((q*s**2 - p*s*hs)/es**3)
     return .5*dt*(p**2 + q**2).sum(-1), f, {}
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #cf063e0c
+# %% ../../nbs/adjoint/00_misfits.ipynb #3c32aa2b
 class AdjointSources(NamedTuple):
     "Derivatives of the misfits"
     source:np.ndarray   # (n, npts): d chi / d syn per s, forward in time; zero outside of the windows
@@ -242,7 +242,7 @@ def _check(obs, syn, dt, windows, misfit, formula):
     refuse(~np.isfinite(scale), lambda i: f'its scale is {scale[i]}')
     return obs, syn, pair.astype(int), left.astype(int), right.astype(int), scale, refuse
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #ed018450
+# %% ../../nbs/adjoint/00_misfits.ipynb #04ddf09c
 class _Block(NamedTuple):
     "Tapered windows of about one length; arrays are (m, size)"
     row:np.ndarray     # (m,) of the table
@@ -272,7 +272,7 @@ def _blocks(obs, syn, pair, left, right, size, first, share, refuse):
                 cut.append(taper*y)
             yield _Block(g, first[g], *cut, taper, inside)
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #51977e27
+# %% ../../nbs/adjoint/00_misfits.ipynb #441763b6
 def _kernel(misfit, formula, npts, dt, period, longest, water):
     "Function of a block: chi, derivative, measures"
     if formula == 'pyadjoint' and misfit != 'waveform':
@@ -291,7 +291,7 @@ def _sizes(misfit, formula, npts, left, right):
     if formula == 'exact': length = np.ceil(2**(np.ceil(4*np.log2(np.maximum(length, 8)))/4)).astype(int)
     return length, left                                             # pyadjoint's Hilbert transform knows its length
 
-# %% ../../nbs/adjoint/00_misfits.ipynb #8392deaf
+# %% ../../nbs/adjoint/00_misfits.ipynb #a4df291d
 def adjoint_sources(
     obs:np.ndarray,             # observed displacement, (n, npts), m
     syn:np.ndarray,             # synthetic displacement, same axes and unit

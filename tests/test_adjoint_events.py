@@ -99,7 +99,7 @@ def test_asdf_holds_the_same(world, tmp_path):
     selection = write_selection(tmp_path/'sel.csv')
     write_adjoints(selection, archive, tmp_path/'text')
     write_adjoints(selection, archive, tmp_path/'asdf', code='asdf')
-    info, (station,) = read_asdf(tmp_path/'asdf'/NAME/'adjoint.h5')
+    info, (station,) = read_asdf(tmp_path/'asdf'/NAME/'SEM/adjoint.h5')
     assert station.station == 'XX.AAA' and abs(info.dt - .8) < 1e-9
     for k, a in files(tmp_path/'text').items(): np.testing.assert_allclose(station.sources[k], a.x, rtol=1e-6, atol=1e-6*abs(a.x).max())
 

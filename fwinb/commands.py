@@ -230,48 +230,6 @@ def _no_pair(table):
     hint = '; no event belongs to a record: name a file of events with --events' if alone else ''
     return _failed('fwinb-select', f'not a single pair: the column `reason` says why{hint}', 1)
 
-# %% ../nbs/commands/02_commands.ipynb #3aa04920
-def adjoint_parser(
-)->argparse.ArgumentParser:
-    "Arguments of `fwinb-adjoint`"
-    p = _parser('fwinb-adjoint', 'Adjoint sources of a selection, on the time axis of the synthetics and on all three '
-                'components, for SPECFEM or as ASDF, with a table of what was measured (misfits.csv). A folder per '
-                'event; the same command goes on after an interruption.')
-    p.add_argument('selection', help='selection.csv of fwinb-select; its table of windows is used if it lies beside it')
-    p.add_argument('obs', help='the records, as for fwinb-select')
-    p.add_argument('syn', nargs='?', help='the synthetics, as for fwinb-select')
-    p.add_argument('--out', required=True, metavar='DIR', help='new folder, or that of the run that goes on')
-    p.add_argument('--misfit', default='waveform', metavar='NAME',
-                   help='waveform (default), cc_traveltime, exponentiated_phase, tf_phase or tf_envelope')
-    p.add_argument('--code', default='globe', choices=('globe', 'cartesian', 'asdf'),
-                   help='.adj files for SPECFEM3D_GLOBE (default) or SPECFEM3D_Cartesian without a map projection, or '
-                        'ASDF (adjoint.h5)')
-    p.add_argument('--whole', action='store_true', help='whole traces, even if there is a table of windows')
-    p.add_argument('--balance', action='store_true', help='weigh the measurements by the number of their category, and '
-                                                          'by how close sources and receivers are to others')
-    p.add_argument('--prem', action='store_true', help='synthetics of PREM, also if there is OBS/synt')
-    _add_inputs(p)
-    p.add_argument('--recipe', help='that of the selection (default: study)')
-    p.add_argument('--workers', type=int, default=1, help='processes (default 1)')
-    return p
-
-# %% ../nbs/commands/02_commands.ipynb #72dca356
-def adjoint_main(
-    args=None, # command line; None: that of the process
-)->int:        # exit status: 0 success, 1 failure or nothing measured, 2 invalid command, 130 interrupted
-    "fwinb-adjoint: adjoint sources of a selection"
-    parser = adjoint_parser()
-    a = parser.parse_args(args)
-    if a.prem and a.syn: parser.error('--prem and SYN exclude each other')
-    with interruptible() as seen:
-        try: status = _adjoint(a)
-        except BaseException:
-            if not seen: raise
-        if not seen: return status
-    status = _failed('fwinb-adjoint', 'interrupted; finished events are kept, the same command goes on', 130)
-    if args is None: _end_now()
-    return status
-
 # %% ../nbs/commands/02_commands.ipynb #263d846c
 def _adjoint(a):
     from fwinb.adjoint.events import adjoint_lines, windows_beside, write_adjoints
@@ -288,6 +246,77 @@ def _adjoint(a):
         events, inventory = named_files(a.events, 'events'), named_files(a.inventory, 'stations')
         syn = '' if a.prem else find_synthetics(a.obs, a.syn)
         ours = [Path(a.out), Path(a.selection), windows_beside(a.selection)]
+        archive = index_archive(a.obs, syn, events, inventory, ours, a.stations, a.units or '', recipe)
+        tables = [p for p in ours[1:] if p.is_file()]
+        files = [a.obs, *([syn] if syn else []), *events, *inventory, *a.stations]
+        digest = digest_files(files, str(syn), a.units, skip=ours) + digest_files(tables)
+        made = Path(a.out).exists()
+        with locked(a.out, 'fwinb-adjoint'):
+            found = write_adjoints(a.selection, archive, a.out, a.misfit, a.code, a.whole, a.balance, a.workers, digest,
+                                   say)
+    except WorkerLost as e: return _failed('fwinb-adjoint', e, 1)
+    except (ValueError, OSError, ImportError) as e: return _failed('fwinb-adjoint', e, 2)
+    print(*adjoint_lines(found), f'table: {Path(a.out)/"misfits.csv"}', sep='\n', flush=True)
+    return 0 if (found.reason == '').any() else _failed('fwinb-adjoint', 'nothing was measured: see `reason`', 1)
+
+# %% ../nbs/commands/02_commands.ipynb #bf9680d7
+def adjoint_parser(
+)->argparse.ArgumentParser:
+    "Arguments of `fwinb-adjoint`"
+    p = _parser('fwinb-adjoint', 'Adjoint sources of a selection, on the time axis of the synthetics and on all three '
+                'components, for SPECFEM or as ASDF, with a table of what was measured (misfits.csv). A folder per '
+                'event; the same command goes on after an interruption.')
+    p.add_argument('selection', help='selection.csv of fwinb-select; its table of windows is used if it lies beside it')
+    p.add_argument('obs', help='the records, as for fwinb-select')
+    p.add_argument('syn', nargs='?', help='the synthetics, as for fwinb-select')
+    p.add_argument('--out', required=True, metavar='DIR', help='new folder, or that of the run that goes on')
+    p.add_argument('--misfit', default='waveform', metavar='NAME',
+                   help='waveform (default), cc_traveltime, exponentiated_phase, tf_phase or tf_envelope')
+    p.add_argument('--code', default='globe', choices=('globe', 'cartesian', 'asdf'),
+                   help='.adj files for SPECFEM3D_GLOBE (default) or SPECFEM3D_Cartesian without a map projection, or '
+                        'ASDF (SEM/adjoint.h5)')
+    p.add_argument('--whole', action='store_true', help='whole traces, even if there is a table of windows')
+    p.add_argument('--balance', action='store_true', help='weigh the measurements by the number of their category, and '
+                                                          'by how close sources and receivers are to others')
+    p.add_argument('--prem', action='store_true', help='synthetics of PREM, also if there is OBS/synt')
+    _add_inputs(p)
+    p.add_argument('--recipe', help='that of the selection (default: study)')
+    p.add_argument('--workers', type=int, default=1, help='processes (default 1)')
+    return p
+
+# %% ../nbs/commands/02_commands.ipynb #f751f2e4
+def adjoint_main(
+    args=None, # command line; None: that of the process
+)->int:        # exit status: 0 success, 1 failure or nothing measured, 2 invalid command, 130 interrupted
+    "fwinb-adjoint: adjoint sources of a selection"
+    parser = adjoint_parser()
+    a = parser.parse_args(args)
+    if a.prem and a.syn: parser.error('--prem and SYN exclude each other')
+    with interruptible() as seen:
+        try: status = _adjoint(a)
+        except BaseException:
+            if not seen: raise
+        if not seen: return status
+    status = _failed('fwinb-adjoint', 'interrupted; finished events are kept, the same command goes on', 130)
+    if args is None: _end_now()
+    return status
+
+# %% ../nbs/commands/02_commands.ipynb #8a3f53ac
+def _adjoint(a):
+    from fwinb.adjoint.events import adjoint_lines, write_adjoints
+    from fwinb.data.archive import index_archive, named_files
+    from fwinb.pairs.recipes import load_recipe
+    from fwinb.pairs.store import locked
+    from fwinb.pairs.workers import WorkerLost, keep_memory
+    from fwinb.select import digest_files, find_synthetics, is_store, windows_csv
+    keep_memory()    # allowed here: a command owns its process
+    def say(line): print(f'fwinb-adjoint: {line}', file=sys.stderr, flush=True)
+    try:
+        if is_store(a.obs): raise ValueError(f'{a.obs} is a store of pairs, without the synthetics: name the archive')
+        recipe = load_recipe(a.recipe or 'study')
+        events, inventory = named_files(a.events, 'events'), named_files(a.inventory, 'stations')
+        syn = '' if a.prem else find_synthetics(a.obs, a.syn)
+        ours = [Path(a.out), Path(a.selection), windows_csv(a.selection)]
         archive = index_archive(a.obs, syn, events, inventory, ours, a.stations, a.units or '', recipe)
         tables = [p for p in ours[1:] if p.is_file()]
         files = [a.obs, *([syn] if syn else []), *events, *inventory, *a.stations]

@@ -165,3 +165,36 @@ def test_windows_of_another_run_are_refused(tmp_path):
     with pytest.raises(ValueError, match='lacks start_s'): accepted_measurements(selection)
     with pytest.raises(ValueError, match='accepts nothing'): accepted_measurements(write_selection(tmp_path/'none.csv', False, 'refuse'))
     with pytest.raises(FileNotFoundError): accepted_measurements(tmp_path/'nowhere.csv')
+
+def test_weights_scale_what_is_sent_back(world, tmp_path, monkeypatch):
+    "chi is without its weight; the adjoint source has it; the derivative of the weighted sum"
+    from fwinb.adjoint import events
+    top, archive = world
+    selection = write_selection(tmp_path/'sel.csv')
+    plain = write_adjoints(selection, archive, tmp_path/'plain', 'cc_traveltime')
+    same = write_adjoints(selection, archive, tmp_path/'balance', 'cc_traveltime', balance=True)
+    assert abs(same.weight.mean() - 1) < 1e-9 and np.allclose(same.chi, plain.chi)
+    monkeypatch.setattr(events, 'balanced_weights', lambda measured, archive: pd.Series([2., 3., .5], measured.index))
+    found = write_adjoints(selection, archive, tmp_path/'three', 'cc_traveltime', balance=True)
+    assert np.allclose(found.chi, plain.chi) and sorted(found.weight) == [.5, 2., 3.]
+    one, two = files(tmp_path/'plain'), files(tmp_path/'three')
+    np.testing.assert_allclose(two['Z'].x, 2*one['Z'].x, rtol=1e-6, atol=1e-7*abs(two['Z'].x).max())
+
+def test_a_killed_run_goes_on(world, tmp_path):
+    "The command, killed by -9 at some moment, then run again: the same table and files"
+    top, _ = world
+    (tmp_path/'recipe.yml').write_text('zrt: {components: Z R T, length: 2400, npts: 1024, periods: [50, 250]}')
+    selection = write_selection(tmp_path/'sel.csv')
+    program = 'import sys; from fwinb.commands import adjoint_main; sys.exit(adjoint_main())'
+    def run(out): return [sys.executable, '-c', program, str(selection), str(top), '--out', str(out), '--recipe', str(tmp_path/'recipe.yml')]
+    whole = subprocess.run(run(tmp_path/'whole'), capture_output=True, text=True)
+    assert whole.returncode == 0 and '3 measurements of 3 traces and 1 events' in whole.stdout, whole.stderr
+    killed = subprocess.Popen(run(tmp_path/'out'), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not (tmp_path/'out/adjoint.json').exists() and time.monotonic() < end: time.sleep(.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert subprocess.run(run(tmp_path/'out'), capture_output=True).returncode == 0
+    for p in sorted((tmp_path/'whole').rglob('*')):
+        if p.is_file() and p.name not in ('.lock', 'adjoint.json'):
+            assert (tmp_path/'out'/p.relative_to(tmp_path/'whole')).read_bytes() == p.read_bytes(), p

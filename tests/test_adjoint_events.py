@@ -162,9 +162,9 @@ def test_windows_of_another_run_are_refused(tmp_path):
     with pytest.raises(ValueError, match='of another run'): accepted_measurements(selection)
     assert len(accepted_measurements(selection, whole=True)) == 3
     windows.drop(columns='start_s').to_csv(tmp_path/'sel_windows.csv', index=False)
-    with pytest.raises(ValueError, match='lacks start_s'): accepted_measurements(selection)
+    with pytest.raises(ValueError, match='lacks the column start_s'): accepted_measurements(selection)
     with pytest.raises(ValueError, match='accepts nothing'): accepted_measurements(write_selection(tmp_path/'none.csv', False, 'refuse'))
-    with pytest.raises(FileNotFoundError): accepted_measurements(tmp_path/'nowhere.csv')
+    with pytest.raises(ValueError, match='there is no table'): accepted_measurements(tmp_path/'nowhere.csv')
 
 def test_weights_scale_what_is_sent_back(world, tmp_path, monkeypatch):
     "chi is without its weight; the adjoint source has it; the derivative of the weighted sum"

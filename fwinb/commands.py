@@ -230,35 +230,6 @@ def _no_pair(table):
     hint = '; no event belongs to a record: name a file of events with --events' if alone else ''
     return _failed('fwinb-select', f'not a single pair: the column `reason` says why{hint}', 1)
 
-# %% ../nbs/commands/02_commands.ipynb #263d846c
-def _adjoint(a):
-    from fwinb.adjoint.events import adjoint_lines, windows_beside, write_adjoints
-    from fwinb.data.archive import index_archive, named_files
-    from fwinb.pairs.recipes import load_recipe
-    from fwinb.pairs.store import locked
-    from fwinb.pairs.workers import WorkerLost, keep_memory
-    from fwinb.select import digest_files, find_synthetics, is_store
-    keep_memory()    # allowed here: a command owns its process
-    def say(line): print(f'fwinb-adjoint: {line}', file=sys.stderr, flush=True)
-    try:
-        if is_store(a.obs): raise ValueError(f'{a.obs} is a store of pairs, without the synthetics: name the archive')
-        recipe = load_recipe(a.recipe or 'study')
-        events, inventory = named_files(a.events, 'events'), named_files(a.inventory, 'stations')
-        syn = '' if a.prem else find_synthetics(a.obs, a.syn)
-        ours = [Path(a.out), Path(a.selection), windows_beside(a.selection)]
-        archive = index_archive(a.obs, syn, events, inventory, ours, a.stations, a.units or '', recipe)
-        tables = [p for p in ours[1:] if p.is_file()]
-        files = [a.obs, *([syn] if syn else []), *events, *inventory, *a.stations]
-        digest = digest_files(files, str(syn), a.units, skip=ours) + digest_files(tables)
-        made = Path(a.out).exists()
-        with locked(a.out, 'fwinb-adjoint'):
-            found = write_adjoints(a.selection, archive, a.out, a.misfit, a.code, a.whole, a.balance, a.workers, digest,
-                                   say)
-    except WorkerLost as e: return _failed('fwinb-adjoint', e, 1)
-    except (ValueError, OSError, ImportError) as e: return _failed('fwinb-adjoint', e, 2)
-    print(*adjoint_lines(found), f'table: {Path(a.out)/"misfits.csv"}', sep='\n', flush=True)
-    return 0 if (found.reason == '').any() else _failed('fwinb-adjoint', 'nothing was measured: see `reason`', 1)
-
 # %% ../nbs/commands/02_commands.ipynb #bf9680d7
 def adjoint_parser(
 )->argparse.ArgumentParser:
@@ -306,7 +277,7 @@ def _adjoint(a):
     from fwinb.adjoint.events import adjoint_lines, write_adjoints
     from fwinb.data.archive import index_archive, named_files
     from fwinb.pairs.recipes import load_recipe
-    from fwinb.pairs.store import locked
+    from fwinb.pairs.store import locked_file
     from fwinb.pairs.workers import WorkerLost, keep_memory
     from fwinb.select import digest_files, find_synthetics, is_store, windows_csv
     keep_memory()    # allowed here: a command owns its process
@@ -321,8 +292,7 @@ def _adjoint(a):
         tables = [p for p in ours[1:] if p.is_file()]
         files = [a.obs, *([syn] if syn else []), *events, *inventory, *a.stations]
         digest = digest_files(files, str(syn), a.units, skip=ours) + digest_files(tables)
-        made = Path(a.out).exists()
-        with locked(a.out, 'fwinb-adjoint'):
+        with locked_file(Path(a.out)/'adjoint.json', 'fwinb-adjoint'):
             found = write_adjoints(a.selection, archive, a.out, a.misfit, a.code, a.whole, a.balance, a.workers, digest,
                                    say)
     except WorkerLost as e: return _failed('fwinb-adjoint', e, 1)

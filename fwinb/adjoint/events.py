@@ -8,7 +8,7 @@ __all__ = ['MEASUREMENTS', 'PLACE', 'MEASURED', 'PLACES', 'CODES', 'MADE', 'acce
            'event_folder', 'write_measured', 'prepare_folder', 'read_finished', 'adjoint_tasks', 'write_adjoints',
            'no_setup', 'adjoint_lines']
 
-# %% ../../nbs/adjoint/06_events.ipynb #59b758bd
+# %% ../../nbs/adjoint/06_events.ipynb #237a72ab
 import json
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from ..pairs.schema import Recipe
 from ..pairs.store import atomic_path
 from ..pairs.workers import run_tasks
 
-# %% ../../nbs/adjoint/06_events.ipynb #ee07e2c9
+# %% ../../nbs/adjoint/06_events.ipynb #16859eae
 MEASUREMENTS = 'event', 'station', 'component', 'window', 'region', 'start_s', 'end_s'   # columns
 
 def accepted_measurements(
@@ -51,7 +51,7 @@ def accepted_measurements(
     if not len(good): raise ValueError(f'{selection} accepts nothing')
     return good[[*MEASUREMENTS]].reset_index(drop=True)
 
-# %% ../../nbs/adjoint/06_events.ipynb #e6704289
+# %% ../../nbs/adjoint/06_events.ipynb #9b5d2c6e
 def window_samples(
     measured:pd.DataFrame, # of `accepted_measurements`
     recipe:Recipe,         # of the selection
@@ -71,7 +71,7 @@ def window_samples(
                          f'of the recipe {recipe.name}: name the recipe of the selection')
     return measured.assign(left=sample.start_s.round().astype(int), right=sample.end_s.round().astype(int))
 
-# %% ../../nbs/adjoint/06_events.ipynb #d72bb518
+# %% ../../nbs/adjoint/06_events.ipynb #e45f915e
 def sensor_source(
     sources,      # (k, npts) adjoint sources of the pairs of one sensor, on their axis
     values:list,  # of dicts of `event_pairs`, of the same pairs
@@ -96,7 +96,7 @@ def _added(a, b):
     return a._replace(sources={k: x + b.sources[k] for k, x in a.sources.items()},
                       misfit={k: x + b.misfit[k] for k, x in a.misfit.items()})
 
-# %% ../../nbs/adjoint/06_events.ipynb #141790e7
+# %% ../../nbs/adjoint/06_events.ipynb #3819624c
 MEASURED = *MEASUREMENTS, 'misfit_function', 'chi', 'weight', 'delay_s', 'dlnA', 'reason'   # columns of misfits.csv
 
 def measure_pairs(
@@ -124,7 +124,7 @@ def measure_pairs(
     table = pd.concat(tables, ignore_index=True).assign(misfit_function=misfit)
     return out, table.reindex(columns=MEASURED)
 
-# %% ../../nbs/adjoint/06_events.ipynb #ad1b4211
+# %% ../../nbs/adjoint/06_events.ipynb #fd50e22c
 def event_adjoints(
     name, event,           # as in `Archive.events`
     measured:pd.DataFrame, # of this event: columns `MEASUREMENTS`, left, right and weight
@@ -149,7 +149,7 @@ def event_adjoints(
     stations, info, table = _on_one_axis(found, table, centroid(event)[0].time.timestamp, misfit, archive.recipe)
     return stations, info, _concat([table, lost])
 
-# %% ../../nbs/adjoint/06_events.ipynb #9cedadcb
+# %% ../../nbs/adjoint/06_events.ipynb #bbf2823d
 def _on_one_axis(found, table, time, misfit, recipe):
     "Stations on the time axis that most of them have, a sum for each; the others are rows with a reason"
     if not found: return [], None, table
@@ -182,7 +182,7 @@ def _why(row):
 def _concat(tables):
     return pd.concat([t for t in tables if len(t)], ignore_index=True).reindex(columns=MEASURED)
 
-# %% ../../nbs/adjoint/06_events.ipynb #6865fc4b
+# %% ../../nbs/adjoint/06_events.ipynb #ba7563c3
 PLACES = 'event_latitude', 'event_longitude', 'station_latitude', 'station_longitude'   # geographic, degrees
 
 def with_places(
@@ -209,7 +209,7 @@ def balanced_weights(
     known = places[places[[*PLACES]].notna().all(axis=1)]
     return measurement_weights(known).weight_adjoint.reindex(measured.index)
 
-# %% ../../nbs/adjoint/06_events.ipynb #7d03a84f
+# %% ../../nbs/adjoint/06_events.ipynb #88aec67a
 CODES = dict(globe=dict(code='globe'), cartesian=dict(code='cartesian'), asdf=dict(code='globe', asdf=True))
 
 class Settings(NamedTuple):
@@ -237,7 +237,7 @@ def event_folder(
 
 def write_measured(table, path): table.to_csv(path, index=False, float_format='%.8g')
 
-# %% ../../nbs/adjoint/06_events.ipynb #9442c9b6
+# %% ../../nbs/adjoint/06_events.ipynb #808c728b
 MADE = 'adjoint.json'   # in the folder of a run: what it was made with
 
 def prepare_folder(
@@ -252,7 +252,8 @@ def prepare_folder(
         old = json.loads(path.read_text(encoding='utf-8'))
         if other := [k for k, v in made.items() if old.get(k) != v]:
             k = other[0]
-            said = f'another {k} ({old.get(k)}, not {made[k]})' if k != 'digest' else 'other records, synthetics or tables'
+            said = 'other records, synthetics or tables'
+            if k != 'digest': said = f'another {k} ({old.get(k)}, not {made[k]})'
             raise ValueError(f'{out} holds adjoint sources made with {said}: name another folder')
     elif out.is_dir() and any(p.name[0] != '.' for p in out.iterdir()):
         raise ValueError(f'{out} is not empty, and holds no adjoint sources of an earlier run')
@@ -260,7 +261,7 @@ def prepare_folder(
         with atomic_path(path) as new: new.write_text(json.dumps(made, indent=1), encoding='utf-8')
     return out
 
-# %% ../../nbs/adjoint/06_events.ipynb #4868ef91
+# %% ../../nbs/adjoint/06_events.ipynb #05188143
 def read_finished(
     path, # misfits.csv of an event
 ):        # columns `MEASURED`; None if the event is not finished
@@ -277,7 +278,7 @@ def adjoint_tasks(
     events, files = dict(archive.events), safe_names(sorted(set(measured.event)))
     return [(name, events[name], files[name], rows) for name, rows in measured.groupby('event', sort=False)]
 
-# %% ../../nbs/adjoint/06_events.ipynb #1a4ba49c
+# %% ../../nbs/adjoint/06_events.ipynb #3d51e23c
 def _check_choice(name, value, known):
     if value not in known: raise ValueError(f'{name} {value!r} is none of {", ".join(known)}')
 
@@ -316,12 +317,12 @@ def write_adjoints(
     with atomic_path(out/'misfits.csv') as path: write_measured(found, path)
     return found
 
-# %% ../../nbs/adjoint/06_events.ipynb #b4b08d25
+# %% ../../nbs/adjoint/06_events.ipynb #b8c22258
 def no_setup(): return None
 
 def _lost_event(misfit, task, status): return _lost(task[3], f'a worker process ended with status {status}', misfit)
 
-# %% ../../nbs/adjoint/06_events.ipynb #21804a29
+# %% ../../nbs/adjoint/06_events.ipynb #ed58b7aa
 def adjoint_lines(
     found:pd.DataFrame, # of `write_adjoints`
 )->list:                # of str

@@ -8,7 +8,7 @@ __all__ = ['TEXT', 'NEEDED', 'DECIDED', 'MEASURES', 'BLANK', 'GONE', 'CAME', 'LO
            'compare_windows', 'OldWindows', 'old_windows', 'measure_again', 'Comparison', 'compare_iterations',
            'comparison_lines', 'iteration_table', 'plot_iteration']
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #f97d8641
+# %% ../../nbs/adjoint/05_iteration.ipynb #d518f926
 import hashlib
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +19,11 @@ import numpy as np, pandas as pd
 from ..data.files import one_line
 from ..features.windows import windows_at
 from ..labels.correlation import trace_faults
-from ..pairs.bootstrap import bootstrap_events
+from ..pairs.bootstrap import FEW, bootstrap_events
 from ..pairs.schema import Recipe, recipe_of
 from ..pairs.table import COLUMNS, WINDOW_COLUMNS
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #8cb79f8e
+# %% ../../nbs/adjoint/05_iteration.ipynb #b33be0c2
 TEXT = {'event', 'station', 'component', 'decision', 'reason', 'class', 'predicted', 'file', 'detail', 'region',
         'phases', 'trace', 'misfit_function'}
 NEEDED = 'event', 'station', 'decision', 'reason'
@@ -52,7 +52,7 @@ def read_table(
 MEASURES = dict(usable='', usable_window='', misfit='', chi='', weighted_chi='', correlation='', lag_s=' s',
                 delay_s=' s', dlnA='', snr='')
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #7e5f4b42
+# %% ../../nbs/adjoint/05_iteration.ipynb #f2fb662f
 class Previous(NamedTuple):
     "Selection of the last iteration"
     path:Path
@@ -69,14 +69,14 @@ def read_selection(
     if 'start_s' in traces: raise ValueError(f'{path} is a table of windows: name the table of traces')
     if not beside.is_file(): return Previous(path, traces)
     windows = read_table(beside, (*NEEDED, 'window', 'start_s', 'end_s'))
-    own = windows.drop_duplicates(['event', 'station'])
-    m = own.merge(traces, on=['event', 'station'], suffixes=('', '_trace'))
-    other = 'trace' in m and (m.trace != m.decision_trace).any()
-    if 'usable_trace' in m: other |= not np.allclose(m.usable, m.usable_trace, equal_nan=True)
-    if other: raise ValueError(f'{beside} is of another run than {path}: its traces have other decisions')
+    if 'usable' in traces and 'usable' in windows:
+        own = windows.drop_duplicates(['event', 'station'])
+        m = own.merge(traces, on=['event', 'station'], suffixes=('', '_trace'))
+        if not np.allclose(m.usable, m.usable_trace, equal_nan=True):
+            raise ValueError(f'{beside} is of another run than {path}: its traces have other probabilities')
     return Previous(path, traces, windows, beside)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #b26baff5
+# %% ../../nbs/adjoint/05_iteration.ipynb #f1845655
 def old_samples(
     windows:pd.DataFrame,  # of the last iteration
     recipe:Recipe,
@@ -93,7 +93,7 @@ def old_samples(
     left, right = at.astype(int).T
     return t[['event', 'station', 'window']].assign(window=t.window.astype(int), left=left, right=right)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #94763ee1
+# %% ../../nbs/adjoint/05_iteration.ipynb #1a3e3c52
 def check_previous(
     old:Previous,
     events,        # names of those of the new selection
@@ -119,7 +119,7 @@ def check_previous(
         except ValueError as e: raise ValueError(f'{old.windows_path}: {e}') from e
     return lines
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #a42bd00e
+# %% ../../nbs/adjoint/05_iteration.ipynb #80d34048
 BLANK = r'([^.]*\.[^.]*)\.(?:|--|00)\.([^.]*)'   # a station with the location code of a lone sensor
 
 def renamed(
@@ -137,7 +137,7 @@ def renamed(
 
 def _keys(table, names): return [names.get(k, k[1]) for k in zip(table.event, table.station)]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #24f34d24
+# %% ../../nbs/adjoint/05_iteration.ipynb #98c3447b
 _WORDS = {'refuse': 'refused', 'dropped': 'dropped', 'cannot say': 'undecided', 'none': 'none picked'}
 
 def _because(decision, reason):
@@ -163,7 +163,7 @@ def _ordered(t, first):
     both = [f'{k}_{side}' for k in ('decision', 'reason', *MEASURES) for side in ('old', 'new')]
     return t[[k for k in (*first, *both) if k in t]]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #33bb6c76
+# %% ../../nbs/adjoint/05_iteration.ipynb #aff2e3f0
 class _Known(NamedTuple):
     "What a table says of events and stations"
     events:set
@@ -193,7 +193,7 @@ def _one_each(table):
     t = t[t.station != ''].drop_duplicates(['event', 'station']).reset_index(drop=True)
     return t, _Known(set(t.event), set(map(_place, t.station)), whole, sensors)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #2f1ab5cb
+# %% ../../nbs/adjoint/05_iteration.ipynb #13aa7cb0
 def compare_selections(
     old:pd.DataFrame, new:pd.DataFrame, # tables of traces, of the last iteration and of this one
 )->pd.DataFrame: # a row per trace: change, why, detail, and what both tables say, with `_old` and `_new`
@@ -226,7 +226,7 @@ def _details(t):
     name = [f'before {a}' if a and b and a != b else '' for a, b in zip(t.station_old, t.station_new)]
     return ['; '.join(filter(None, w)) for w in zip(moved, said, name)]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #31adb985
+# %% ../../nbs/adjoint/05_iteration.ipynb #a2e93780
 def _overlapping(a, b, on):
     "Indices of the windows of two tables that share more than half of their time, and that share"
     a, b = (t[[*on, 'start_s', 'end_s']].rename_axis('i').reset_index() for t in (a, b))
@@ -247,7 +247,7 @@ def _edges(table):
     if 'usable_window' in t: t = t.drop(columns='usable', errors='ignore')            # of the trace
     return t[np.isfinite(t.start_s.astype(float))].reset_index(drop=True)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #daced5dd
+# %% ../../nbs/adjoint/05_iteration.ipynb #d5b254e7
 def compare_windows(
     old:pd.DataFrame, new:pd.DataFrame, # tables of windows, or of misfits
     again:pd.DataFrame=None,            # the old ones in the new synthetics, of `measure_again`, with decision
@@ -279,7 +279,7 @@ def _side_by_side(a, b, on):
     t = t.fillna({f'{k}_{side}': '' for k in ('decision', 'reason') for side in ('old', 'new')})
     return t.assign(overlap=np.r_[share, np.full(len(t) - len(share), np.nan)])
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #93a965f4
+# %% ../../nbs/adjoint/05_iteration.ipynb #bbde3312
 def _with_again(t, again):
     "With the old windows as they are in the new synthetics"
     if again is None: return t
@@ -312,7 +312,7 @@ def _window_reasons(t, old, new):
     return [lost(k, new, valid, reason) if change == 'lost' else won(k, old) if change == 'new' else ''
             for k, change, new, old, valid, reason in rows]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #73ebfc24
+# %% ../../nbs/adjoint/05_iteration.ipynb #ce7c44a1
 class OldWindows(NamedTuple):
     "Table of the windows of the last iteration, for the workers"
     path:str
@@ -348,7 +348,7 @@ def measure_again(
     found = windows_at(pairs, t.pair, t.left, t.right, parameters, decide=True)
     return found.assign(station_old=t.station.values, window=t.window.values)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #ab0833bc
+# %% ../../nbs/adjoint/05_iteration.ipynb #027097f6
 class Comparison(NamedTuple):
     "This iteration against the last one"
     traces:pd.DataFrame         # of `compare_selections`
@@ -365,7 +365,7 @@ def compare_iterations(
     if windows is None or old.windows is None: return Comparison(compared)
     return Comparison(compared, compare_windows(old.windows, windows, again))
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #7c28a05d
+# %% ../../nbs/adjoint/05_iteration.ipynb #6edd0f86
 def comparison_lines(
     compared:Comparison,
     name,           # of the last iteration, for the text
@@ -392,7 +392,7 @@ def _reasons(t):
     counts = {k: t.why[t.change == k].value_counts() for k in ('lost', 'new')}
     return [f'  {k}: ' + ', '.join(f'{why} {n}' for why, n in c.items()) for k, c in counts.items() if len(c)]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #6c4b5ac3
+# %% ../../nbs/adjoint/05_iteration.ipynb #ed7ceade
 def _same(x): return x
 
 # measure -> its name where small is good, unit, and how it is made
@@ -416,7 +416,7 @@ def _values(t, k, of):
 def _mean(x): return x.mean() if len(x) else np.nan
 def _median(x): return np.median(x) if len(x) else np.nan
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #11a4efee
+# %% ../../nbs/adjoint/05_iteration.ipynb #8a1a4abd
 def iteration_table(
     compared:pd.DataFrame, # of `compare_selections` or `compare_windows`
     resamples:int=200,     # of the interval; 0: no interval
@@ -449,10 +449,17 @@ def _loss_row(t, k, of, resamples):
                median_new=_median(y), mean_old=_mean(x), mean_new=_mean(y))
     row['reduction'] = 100*(1 - row['mean_new']/row['mean_old']) if row['mean_old'] else np.nan
     if of == 'all' or not len(x): return row
-    ends = bootstrap_events(np.mean, t.event.values[i], y-x, resamples=resamples) if resamples else (np.nan, np.nan)
-    return row | dict(difference=_mean(y-x), low=ends[0], high=ends[1])
+    low, high = _interval(t.event.values[i], y-x, resamples) if resamples else (np.nan, np.nan)
+    return row | dict(difference=_mean(y-x), low=low, high=high)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #c032b0ba
+def _interval(event, x, resamples):
+    "Interval of a mean from resampling events; of many by their sums, which is the same and faster"
+    code, names = pd.factorize(event)
+    if len(names) < FEW: return bootstrap_events(np.mean, code, x, resamples=resamples)
+    def mean(total, n): return total.sum()/n.sum()
+    return bootstrap_events(mean, np.arange(len(names)), np.bincount(code, x), np.bincount(code), resamples=resamples)
+
+# %% ../../nbs/adjoint/05_iteration.ipynb #e762ec97
 BEFORE, AFTER = '#d55e00', '#0072b2'   # colours of the last iteration and of this one
 _AXES = dict(misfit='misfit', chi='chi', weighted_chi='weight x chi', correlation='correlation',
              lag_s='lag of the observation (s)', delay_s='delay of the observation (s)', dlnA='dlnA')
@@ -489,7 +496,7 @@ def _categories(t):
     if not by: return [(what, t)] if len(t) else []
     return [(f'{what}, {" ".join(map(str, name))}', g) for name, g in t.groupby(by)]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #3410c427
+# %% ../../nbs/adjoint/05_iteration.ipynb #9b8686f3
 def _draw_pair(ax, t, k):
     "One measure before and after, with numbers, medians and the reduction"
     def accepted(side): return t.loc[t[f'decision_{side}'] == 'accept', f'{k}_{side}'].dropna().values.astype(float)

@@ -8,7 +8,7 @@ __all__ = ['TEXT', 'NEEDED', 'DECIDED', 'MEASURES', 'BLANK', 'GONE', 'CAME', 'LO
            'compare_windows', 'OldWindows', 'old_windows', 'measure_again', 'Comparison', 'compare_iterations',
            'comparison_lines', 'iteration_table', 'plot_iteration']
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #d518f926
+# %% ../../nbs/adjoint/05_iteration.ipynb #d235bdf1
 import hashlib
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..pairs.bootstrap import FEW, bootstrap_events
 from ..pairs.schema import Recipe, recipe_of
 from ..pairs.table import COLUMNS, WINDOW_COLUMNS
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #b33be0c2
+# %% ../../nbs/adjoint/05_iteration.ipynb #21374393
 TEXT = {'event', 'station', 'component', 'decision', 'reason', 'class', 'predicted', 'file', 'detail', 'region',
         'phases', 'trace', 'misfit_function'}
 NEEDED = 'event', 'station', 'decision', 'reason'
@@ -52,7 +52,7 @@ def read_table(
 MEASURES = dict(usable='', usable_window='', misfit='', chi='', weighted_chi='', correlation='', lag_s=' s',
                 delay_s=' s', dlnA='', snr='')
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #f2fb662f
+# %% ../../nbs/adjoint/05_iteration.ipynb #4eaa496c
 class Previous(NamedTuple):
     "Selection of the last iteration"
     path:Path
@@ -76,7 +76,7 @@ def read_selection(
             raise ValueError(f'{beside} is of another run than {path}: its traces have other probabilities')
     return Previous(path, traces, windows, beside)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #f1845655
+# %% ../../nbs/adjoint/05_iteration.ipynb #737ea66a
 def old_samples(
     windows:pd.DataFrame,  # of the last iteration
     recipe:Recipe,
@@ -93,7 +93,7 @@ def old_samples(
     left, right = at.astype(int).T
     return t[['event', 'station', 'window']].assign(window=t.window.astype(int), left=left, right=right)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #1a3e3c52
+# %% ../../nbs/adjoint/05_iteration.ipynb #e43c0e9d
 def check_previous(
     old:Previous,
     events,        # names of those of the new selection
@@ -119,7 +119,7 @@ def check_previous(
         except ValueError as e: raise ValueError(f'{old.windows_path}: {e}') from e
     return lines
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #80d34048
+# %% ../../nbs/adjoint/05_iteration.ipynb #eddfe914
 BLANK = r'([^.]*\.[^.]*)\.(?:|--|00)\.([^.]*)'   # a station with the location code of a lone sensor
 
 def renamed(
@@ -137,7 +137,7 @@ def renamed(
 
 def _keys(table, names): return [names.get(k, k[1]) for k in zip(table.event, table.station)]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #98c3447b
+# %% ../../nbs/adjoint/05_iteration.ipynb #d3bd602d
 _WORDS = {'refuse': 'refused', 'dropped': 'dropped', 'cannot say': 'undecided', 'none': 'none picked'}
 
 def _because(decision, reason):
@@ -163,7 +163,7 @@ def _ordered(t, first):
     both = [f'{k}_{side}' for k in ('decision', 'reason', *MEASURES) for side in ('old', 'new')]
     return t[[k for k in (*first, *both) if k in t]]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #aff2e3f0
+# %% ../../nbs/adjoint/05_iteration.ipynb #9de7cff6
 class _Known(NamedTuple):
     "What a table says of events and stations"
     events:set
@@ -193,7 +193,7 @@ def _one_each(table):
     t = t[t.station != ''].drop_duplicates(['event', 'station']).reset_index(drop=True)
     return t, _Known(set(t.event), set(map(_place, t.station)), whole, sensors)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #13aa7cb0
+# %% ../../nbs/adjoint/05_iteration.ipynb #a8d65df1
 def compare_selections(
     old:pd.DataFrame, new:pd.DataFrame, # tables of traces, of the last iteration and of this one
 )->pd.DataFrame: # a row per trace: change, why, detail, and what both tables say, with `_old` and `_new`
@@ -226,7 +226,7 @@ def _details(t):
     name = [f'before {a}' if a and b and a != b else '' for a, b in zip(t.station_old, t.station_new)]
     return ['; '.join(filter(None, w)) for w in zip(moved, said, name)]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #a2e93780
+# %% ../../nbs/adjoint/05_iteration.ipynb #d9c5d4ed
 def _overlapping(a, b, on):
     "Indices of the windows of two tables that share more than half of their time, and that share"
     a, b = (t[[*on, 'start_s', 'end_s']].rename_axis('i').reset_index() for t in (a, b))
@@ -247,7 +247,7 @@ def _edges(table):
     if 'usable_window' in t: t = t.drop(columns='usable', errors='ignore')            # of the trace
     return t[np.isfinite(t.start_s.astype(float))].reset_index(drop=True)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #d5b254e7
+# %% ../../nbs/adjoint/05_iteration.ipynb #ac065e85
 def compare_windows(
     old:pd.DataFrame, new:pd.DataFrame, # tables of windows, or of misfits
     again:pd.DataFrame=None,            # the old ones in the new synthetics, of `measure_again`, with decision
@@ -279,7 +279,7 @@ def _side_by_side(a, b, on):
     t = t.fillna({f'{k}_{side}': '' for k in ('decision', 'reason') for side in ('old', 'new')})
     return t.assign(overlap=np.r_[share, np.full(len(t) - len(share), np.nan)])
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #bbde3312
+# %% ../../nbs/adjoint/05_iteration.ipynb #65bc25e2
 def _with_again(t, again):
     "With the old windows as they are in the new synthetics"
     if again is None: return t
@@ -312,7 +312,7 @@ def _window_reasons(t, old, new):
     return [lost(k, new, valid, reason) if change == 'lost' else won(k, old) if change == 'new' else ''
             for k, change, new, old, valid, reason in rows]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #ce7c44a1
+# %% ../../nbs/adjoint/05_iteration.ipynb #05e14857
 class OldWindows(NamedTuple):
     "Table of the windows of the last iteration, for the workers"
     path:str
@@ -348,7 +348,7 @@ def measure_again(
     found = windows_at(pairs, t.pair, t.left, t.right, parameters, decide=True)
     return found.assign(station_old=t.station.values, window=t.window.values)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #027097f6
+# %% ../../nbs/adjoint/05_iteration.ipynb #200cf590
 class Comparison(NamedTuple):
     "This iteration against the last one"
     traces:pd.DataFrame         # of `compare_selections`
@@ -365,7 +365,7 @@ def compare_iterations(
     if windows is None or old.windows is None: return Comparison(compared)
     return Comparison(compared, compare_windows(old.windows, windows, again))
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #6edd0f86
+# %% ../../nbs/adjoint/05_iteration.ipynb #0587f5fe
 def comparison_lines(
     compared:Comparison,
     name,           # of the last iteration, for the text
@@ -392,7 +392,7 @@ def _reasons(t):
     counts = {k: t.why[t.change == k].value_counts() for k in ('lost', 'new')}
     return [f'  {k}: ' + ', '.join(f'{why} {n}' for why, n in c.items()) for k, c in counts.items() if len(c)]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #ed7ceade
+# %% ../../nbs/adjoint/05_iteration.ipynb #a9ee977a
 def _same(x): return x
 
 # measure -> its name where small is good, unit, and how it is made
@@ -416,7 +416,7 @@ def _values(t, k, of):
 def _mean(x): return x.mean() if len(x) else np.nan
 def _median(x): return np.median(x) if len(x) else np.nan
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #8a1a4abd
+# %% ../../nbs/adjoint/05_iteration.ipynb #18c9f7cb
 def iteration_table(
     compared:pd.DataFrame, # of `compare_selections` or `compare_windows`
     resamples:int=200,     # of the interval; 0: no interval
@@ -443,6 +443,7 @@ def iteration_table(
 _NUMBERS = ('n_old', 'n_new', 'median_old', 'median_new', 'mean_old', 'mean_new', 'reduction', 'difference', 'low',
             'high')
 
+# %% ../../nbs/adjoint/05_iteration.ipynb #708e403e
 def _loss_row(t, k, of, resamples):
     i, x, j, y = _values(t, k, of)
     row = dict(measure=LOSSES[k][0], unit=LOSSES[k][1], of=of, n_old=len(x), n_new=len(y), median_old=_median(x),
@@ -459,7 +460,7 @@ def _interval(event, x, resamples):
     def mean(total, n): return total.sum()/n.sum()
     return bootstrap_events(mean, np.arange(len(names)), np.bincount(code, x), np.bincount(code), resamples=resamples)
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #e762ec97
+# %% ../../nbs/adjoint/05_iteration.ipynb #d8fac6ed
 BEFORE, AFTER = '#d55e00', '#0072b2'   # colours of the last iteration and of this one
 _AXES = dict(misfit='misfit', chi='chi', weighted_chi='weight x chi', correlation='correlation',
              lag_s='lag of the observation (s)', delay_s='delay of the observation (s)', dlnA='dlnA')
@@ -496,7 +497,7 @@ def _categories(t):
     if not by: return [(what, t)] if len(t) else []
     return [(f'{what}, {" ".join(map(str, name))}', g) for name, g in t.groupby(by)]
 
-# %% ../../nbs/adjoint/05_iteration.ipynb #9b8686f3
+# %% ../../nbs/adjoint/05_iteration.ipynb #2d1d4998
 def _draw_pair(ax, t, k):
     "One measure before and after, with numbers, medians and the reduction"
     def accepted(side): return t.loc[t[f'decision_{side}'] == 'accept', f'{k}_{side}'].dropna().values.astype(float)

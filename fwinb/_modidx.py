@@ -88,6 +88,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'fwinb.adjoint.iteration._draw_pair': ( 'adjoint/iteration.html#_draw_pair',
                                                                                  'fwinb/adjoint/iteration.py'),
                                          'fwinb.adjoint.iteration._edges': ('adjoint/iteration.html#_edges', 'fwinb/adjoint/iteration.py'),
+                                         'fwinb.adjoint.iteration._interval': ( 'adjoint/iteration.html#_interval',
+                                                                                'fwinb/adjoint/iteration.py'),
                                          'fwinb.adjoint.iteration._keys': ('adjoint/iteration.html#_keys', 'fwinb/adjoint/iteration.py'),
                                          'fwinb.adjoint.iteration._loss_row': ( 'adjoint/iteration.html#_loss_row',
                                                                                 'fwinb/adjoint/iteration.py'),

@@ -132,7 +132,7 @@ PARTS = {  # part -> (module, function) of fwinb, and what it is
     'obspy': ("obspy's own readers", [('data.files', 'obspy.read'), ('data.files', 'obspy.read_inventory'), ('data.files', 'obspy.read_events')]),
     'index': ('headers, metadata, events: which files there are', [('select', 'index_archive')]),
     'read': ('records of an event, cut to the window', [('data.archive', 'read_near')]),
-    'PREM': ('synthetics', [('select', 'prem_traces')]),
+    'PREM': ('synthetics', [('select', 'prem_components')]),
     'record': ('one sound piece of a channel', [('data.preprocess', k) for k in ('contiguous', 'check_counts', 'check_finite')]),
     'instrument': ('response and place', [('data.preprocess', 'find_instrument'), ('data.archive', 'find_instrument'), ('data.preprocess', 'displacement_response')]),
     'band': ('record and synthetic in the band', [('data.preprocess', 'band_limited'), ('data.preprocess', 'synthetic_displacement')]),
@@ -140,7 +140,7 @@ PARTS = {  # part -> (module, function) of fwinb, and what it is
     'pairs': ('channels to pairs, ledger', [('select', 'event_pairs'), ('select', 'pair_dataset')]),
     'misfit': ('time-frequency misfit', [('models.pretrained', 'add_misfit')]),
     'features': ('features of the pairs', [('models.pretrained', 'pair_features')]),
-    'network': ('traces through the network', [('models.pretrained', '_read_traces')]),
+    'selector': ('traces as windows, for the trees; or through the network', [('models.pretrained', 'whole_features'), ('models.pretrained', '_read_all')]),
     'decide': ('event and station terms, probabilities, reasons', [('select', 'decide_pairs'), ('select', 'join_ledger')]),
     'write': ('table and station lists', [('commands', 'write_selection')]),
 }

@@ -6,6 +6,8 @@
 __all__ = ['BAND', 'WIDE', 'TAPER', 'RISE', 'TREND', 'edge_taper', 'trendless', 'band_limited']
 
 # %% ../../nbs/pairs/03_signal.ipynb #bf3b2065
+from functools import lru_cache
+
 import numpy as np
 from scipy.fft import next_fast_len
 from obspy.signal.invsim import cosine_sac_taper
@@ -61,4 +63,10 @@ def band_limited(
     f = np.fft.rfftfreq(nfft, dt)
     inside = (f > band[0]) & (f < band[3])
     u = np.fft.rfft(y, nfft)[inside]*cosine_sac_taper(f[inside], band)/response(f[inside])
-    return 2/nfft*np.real(np.exp(2j*np.pi*np.outer(times-start, f[inside])) @ u)
+    return 2/nfft*np.real(_waves(times.tobytes(), start, nfft, dt, tuple(band)) @ u)
+
+@lru_cache(2)
+def _waves(times, start, nfft, dt, band):
+    "Each frequency in the band at each time; most synthetics, and records of the same start, have theirs in common"
+    f = np.fft.rfftfreq(nfft, dt)
+    return np.exp(2j*np.pi*np.outer(np.frombuffer(times) - start, f[(f > band[0]) & (f < band[3])]))

@@ -252,7 +252,7 @@ def adjoint_parser(
     p.add_argument('--prem', action='store_true', help='synthetics of PREM, also if there is OBS/synt')
     _add_inputs(p)
     p.add_argument('--recipe', help='that of the selection (default: study)')
-    p.add_argument('--workers', type=int, default=1, help='processes (default 1)')
+    _add_workers(p)
     return p
 
 # %% ../nbs/commands/02_commands.ipynb #f751f2e4
@@ -292,8 +292,8 @@ def _adjoint(a):
         tables = [p for p in ours[1:] if p.is_file()]
         files = [a.obs, *([syn] if syn else []), *events, *inventory, *a.stations]
         digest = digest_files(files, str(syn), a.units, skip=ours) + digest_files(tables)
-        with locked_file(Path(a.out)/'adjoint.json', 'fwinb-adjoint'):
-            found = write_adjoints(a.selection, archive, a.out, a.misfit, a.code, a.whole, a.balance, a.workers, digest,
+        with locked_file(Path(a.out)/'adjoint.json', 'fwinb-adjoint'), _workers(a) as workers:
+            found = write_adjoints(a.selection, archive, a.out, a.misfit, a.code, a.whole, a.balance, workers, digest,
                                    say)
     except WorkerLost as e: return _failed('fwinb-adjoint', e, 1)
     except (ValueError, OSError, ImportError) as e: return _failed('fwinb-adjoint', e, 2)

@@ -223,3 +223,14 @@ def test_slurm(events, here, tmp_path, monkeypatch):
     assert '#SBATCH -p compute' in script and '#SBATCH -t 02:00:00' in script and '--nthreads 1' in script
     assert not list(tmp_path.glob('job.*'))
     assert main([str(events), '--out', str(tmp_path/'t.csv'), '--slurm', 'queue']) == 2
+
+@needs_dask
+def test_adjoint_sources_by_an_address(events, here, scheduler, tmp_path):
+    "Folders of events by the workers of Dask are those of this process"
+    from fwinb.commands import adjoint_main
+    (tmp_path/'s.csv').write_bytes(here)
+    for name, more in (('local', []), ('dask', ['--scheduler', scheduler])):
+        assert adjoint_main([str(tmp_path/'s.csv'), str(events), '--out', str(tmp_path/name), *more]) == 0
+    found = sorted(p.relative_to(tmp_path/'local') for p in (tmp_path/'local').rglob('*') if p.is_file())
+    assert len(found) > 12 and found == sorted(p.relative_to(tmp_path/'dask') for p in (tmp_path/'dask').rglob('*') if p.is_file())
+    for p in found: assert (tmp_path/'local'/p).read_bytes() == (tmp_path/'dask'/p).read_bytes(), p

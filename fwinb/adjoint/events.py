@@ -8,7 +8,7 @@ __all__ = ['MEASUREMENTS', 'PLACE', 'MEASURED', 'PLACES', 'CODES', 'MADE', 'acce
            'event_folder', 'write_measured', 'prepare_folder', 'read_finished', 'adjoint_tasks', 'write_adjoints',
            'no_setup', 'adjoint_lines']
 
-# %% ../../nbs/adjoint/06_events.ipynb #237a72ab
+# %% ../../nbs/adjoint/06_events.ipynb #6524b894
 import json
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from ..pairs.schema import Recipe
 from ..pairs.store import atomic_path
 from ..pairs.workers import run_tasks
 
-# %% ../../nbs/adjoint/06_events.ipynb #16859eae
+# %% ../../nbs/adjoint/06_events.ipynb #93a57245
 MEASUREMENTS = 'event', 'station', 'component', 'window', 'region', 'start_s', 'end_s'   # columns
 
 def accepted_measurements(
@@ -51,7 +51,7 @@ def accepted_measurements(
     if not len(good): raise ValueError(f'{selection} accepts nothing')
     return good[[*MEASUREMENTS]].reset_index(drop=True)
 
-# %% ../../nbs/adjoint/06_events.ipynb #9b5d2c6e
+# %% ../../nbs/adjoint/06_events.ipynb #76ed7716
 def window_samples(
     measured:pd.DataFrame, # of `accepted_measurements`
     recipe:Recipe,         # of the selection
@@ -71,7 +71,7 @@ def window_samples(
                          f'of the recipe {recipe.name}: name the recipe of the selection')
     return measured.assign(left=sample.start_s.round().astype(int), right=sample.end_s.round().astype(int))
 
-# %% ../../nbs/adjoint/06_events.ipynb #e45f915e
+# %% ../../nbs/adjoint/06_events.ipynb #8f1e404a
 def sensor_source(
     sources,      # (k, npts) adjoint sources of the pairs of one sensor, on their axis
     values:list,  # of dicts of `event_pairs`, of the same pairs
@@ -96,7 +96,7 @@ def _added(a, b):
     return a._replace(sources={k: x + b.sources[k] for k, x in a.sources.items()},
                       misfit={k: x + b.misfit[k] for k, x in a.misfit.items()})
 
-# %% ../../nbs/adjoint/06_events.ipynb #3819624c
+# %% ../../nbs/adjoint/06_events.ipynb #9af188af
 MEASURED = *MEASUREMENTS, 'misfit_function', 'chi', 'weight', 'delay_s', 'dlnA', 'reason'   # columns of misfits.csv
 
 def measure_pairs(
@@ -124,7 +124,7 @@ def measure_pairs(
     table = pd.concat(tables, ignore_index=True).assign(misfit_function=misfit)
     return out, table.reindex(columns=MEASURED)
 
-# %% ../../nbs/adjoint/06_events.ipynb #fd50e22c
+# %% ../../nbs/adjoint/06_events.ipynb #21750e87
 def event_adjoints(
     name, event,           # as in `Archive.events`
     measured:pd.DataFrame, # of this event: columns `MEASUREMENTS`, left, right and weight
@@ -149,7 +149,7 @@ def event_adjoints(
     stations, info, table = _on_one_axis(found, table, centroid(event)[0].time.timestamp, misfit, archive.recipe)
     return stations, info, _concat([table, lost])
 
-# %% ../../nbs/adjoint/06_events.ipynb #bbf2823d
+# %% ../../nbs/adjoint/06_events.ipynb #38548557
 def _on_one_axis(found, table, time, misfit, recipe):
     "Stations on the time axis that most of them have, a sum for each; the others are rows with a reason"
     if not found: return [], None, table
@@ -182,7 +182,7 @@ def _why(row):
 def _concat(tables):
     return pd.concat([t for t in tables if len(t)], ignore_index=True).reindex(columns=MEASURED)
 
-# %% ../../nbs/adjoint/06_events.ipynb #ba7563c3
+# %% ../../nbs/adjoint/06_events.ipynb #a1bf0498
 PLACES = 'event_latitude', 'event_longitude', 'station_latitude', 'station_longitude'   # geographic, degrees
 
 def with_places(
@@ -209,7 +209,7 @@ def balanced_weights(
     known = places[places[[*PLACES]].notna().all(axis=1)]
     return measurement_weights(known).weight_adjoint.reindex(measured.index)
 
-# %% ../../nbs/adjoint/06_events.ipynb #88aec67a
+# %% ../../nbs/adjoint/06_events.ipynb #11c30757
 CODES = dict(globe=dict(code='globe'), cartesian=dict(code='cartesian'), asdf=dict(code='globe', asdf=True))
 
 class Settings(NamedTuple):
@@ -237,7 +237,7 @@ def event_folder(
 
 def write_measured(table, path): table.to_csv(path, index=False, float_format='%.8g')
 
-# %% ../../nbs/adjoint/06_events.ipynb #808c728b
+# %% ../../nbs/adjoint/06_events.ipynb #f8a4807a
 MADE = 'adjoint.json'   # in the folder of a run: what it was made with
 
 def prepare_folder(
@@ -261,7 +261,7 @@ def prepare_folder(
         with atomic_path(path) as new: new.write_text(json.dumps(made, indent=1), encoding='utf-8')
     return out
 
-# %% ../../nbs/adjoint/06_events.ipynb #05188143
+# %% ../../nbs/adjoint/06_events.ipynb #a97e5bf6
 def read_finished(
     path, # misfits.csv of an event
 ):        # columns `MEASURED`; None if the event is not finished
@@ -278,7 +278,7 @@ def adjoint_tasks(
     events, files = dict(archive.events), safe_names(sorted(set(measured.event)))
     return [(name, events[name], files[name], rows) for name, rows in measured.groupby('event', sort=False)]
 
-# %% ../../nbs/adjoint/06_events.ipynb #3d51e23c
+# %% ../../nbs/adjoint/06_events.ipynb #35523ca5
 def _check_choice(name, value, known):
     if value not in known: raise ValueError(f'{name} {value!r} is none of {", ".join(known)}')
 
@@ -290,7 +290,7 @@ def write_adjoints(
     code='globe',         # 'cartesian' for SPECFEM3D_Cartesian without a projection, 'asdf' for SEM/adjoint.h5
     whole=False,          # take whole traces, even if there is a table of windows
     balance=False,        # weigh sources, receivers and categories, see `measurement_weights`
-    workers=1,            # processes
+    workers=1,            # processes, or a client of Dask
     digest='',            # of the files that are read, for `prepare_folder`
     say=lambda line: None,# called with a line on what is used
 )->pd.DataFrame:          # columns `MEASURED`: a row for every measurement
@@ -304,25 +304,37 @@ def write_adjoints(
     unknown, known = _lost(measured[~there], 'no event of this name in the archive', misfit), measured[there]
     known = known.assign(weight=balanced_weights(known, archive) if balance else 1.)
     made = dict(misfit=misfit, code=code, what=kind, balance=balance, recipe=archive.recipe.name, digest=digest)
-    out = prepare_folder(out, made)
+    out = prepare_folder(Path(out).resolve(), made)
     tasks = adjoint_tasks(known, archive)
     done = {t[2]: table for t in tasks if (table := read_finished(out/t[2]/'misfits.csv')) is not None}
     if done: say(f'{len(done)} of {len(tasks)} events were finished by an earlier run')
     settings = Settings(archive._replace(events=[(n, None) for n, _ in archive.events], bad=[]), misfit, code, out)
     todo = [t for t in tasks if t[2] not in done]
     job, lost = partial(event_folder, settings=settings), partial(_lost_event, misfit)
-    new = run_tasks(job, todo, no_setup, workers, lost=lost)
+    new = _runner(workers)(job, todo, no_setup, workers, lost=lost)
+    _check_written(todo, new, out)
     tables = done | {t[2]: table for t, table in zip(todo, new)}
     found = _concat([*(tables[t[2]] for t in tasks), unknown])
     with atomic_path(out/'misfits.csv') as path: write_measured(found, path)
     return found
 
-# %% ../../nbs/adjoint/06_events.ipynb #b8c22258
+# %% ../../nbs/adjoint/06_events.ipynb #b4063a17
 def no_setup(): return None
+
+def _runner(workers):
+    if not hasattr(workers, 'submit'): return run_tasks
+    from fwinb.pairs.cluster import run_on_dask
+    return run_on_dask
+
+def _check_written(tasks, tables, out):
+    "Refuse folders that workers on other machines wrote elsewhere"
+    for (_, _, file, _), table in zip(tasks, tables):
+        if (table.reason == '').any() and not (out/file/'misfits.csv').is_file():
+            raise ValueError(f'a worker wrote {out/file} where it is not seen from here: all need the same folders')
 
 def _lost_event(misfit, task, status): return _lost(task[3], f'a worker process ended with status {status}', misfit)
 
-# %% ../../nbs/adjoint/06_events.ipynb #ed58b7aa
+# %% ../../nbs/adjoint/06_events.ipynb #3c6bd1c1
 def adjoint_lines(
     found:pd.DataFrame, # of `write_adjoints`
 )->list:                # of str

@@ -69,11 +69,11 @@ def read_selection(
     if 'start_s' in traces: raise ValueError(f'{path} is a table of windows: name the table of traces')
     if not beside.is_file(): return Previous(path, traces)
     windows = read_table(beside, (*NEEDED, 'window', 'start_s', 'end_s'))
-    if 'usable' in traces and 'usable' in windows:
-        own = windows.drop_duplicates(['event', 'station'])
-        m = own.merge(traces, on=['event', 'station'], suffixes=('', '_trace'))
-        if not np.allclose(m.usable, m.usable_trace, equal_nan=True):
-            raise ValueError(f'{beside} is of another run than {path}: its traces have other probabilities')
+    own = windows.drop_duplicates(['event', 'station'])
+    m = own.merge(traces, on=['event', 'station'], suffixes=('', '_trace'))
+    other = 'trace' in m and (m.trace != m.decision_trace).any()
+    if 'usable_trace' in m: other |= not np.allclose(m.usable, m.usable_trace, equal_nan=True)
+    if other: raise ValueError(f'{beside} is of another run than {path}: its traces have other decisions')
     return Previous(path, traces, windows, beside)
 
 # %% ../../nbs/adjoint/05_iteration.ipynb #737ea66a

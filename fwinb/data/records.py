@@ -323,12 +323,12 @@ def find_fills(
 
 def _until_filled(tr, start, end, band):
     "Cut a piece at the first filled gap outside of `start` .. `end`"
-    first, last = (tr.stats.starttime + k*tr.stats.delta for k in (0, tr.stats.npts-1))
+    whole = first, last = tuple(tr.stats.starttime + k*tr.stats.delta for k in (0, tr.stats.npts-1))
     for f in find_fills(tr.data, tr.stats.delta, copies=False, band=band):
         a, b = (tr.stats.starttime + k*tr.stats.delta for k in (f.first, f.last))
         if b <= start: first = max(first, b)
         if a >= end: last = min(last, a)
-    return tr.slice(first, last)
+    return tr if (first, last) == whole else tr.slice(first, last)
 
 # %% ../../nbs/data/06_records.ipynb #fa085524
 def fill_run(
@@ -454,11 +454,11 @@ def _parts(record, start, end):
     names = sorted({tr.id for tr in st})
     if len(names) != 1: raise ValueError(f'a record is one channel, not {names}')
     parts = Stream()
-    for tr in st.slice(start, end).copy():
+    for tr in st.slice(start, end):                       # its stats are copies, and the samples are copied below
         x = np.ma.asarray(tr.data, float)                 # pieces may differ in type
         x = np.ma.masked_where(np.ma.getmaskarray(x) | _no_data(np.ma.getdata(x)), np.ma.getdata(x))
         tr.data, tr.stats.calib = (x if x.mask.any() else x.data), 1.
-        parts += Stream([tr]).split()
+        parts.extend(Stream([tr]).split() if x.mask.any() else [tr])
     rates = {tr.stats.sampling_rate for tr in parts}
     if len(rates) > 1 and np.ptp(list(rates)) >= 1e-4*max(rates):     # not equal to rounding
         raise Rejected('overlap differs', f'sampling rates {sorted(rates)} Hz in one channel', names[0])
@@ -601,8 +601,8 @@ def check_finite(record, start, end):
     "Raise `Rejected` for samples in the window that are NaN or infinite; masked ones are a gap"
     for tr in Stream([record]) if isinstance(record, Trace) else record:
         overlaps = tr.stats.starttime < end and tr.stats.endtime > start
+        if not overlaps or tr.data.dtype.kind != 'f': continue
         part = tr.slice(start, end)
-        if not overlaps or part.data.dtype.kind != 'f': continue
         x = np.ma.filled(part.data, 0)
         bad = np.flatnonzero(~np.isfinite(x))
         if not len(bad): continue

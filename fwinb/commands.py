@@ -158,6 +158,7 @@ def select_main(
 def _say(line): print(f'fwinb-select: {line}', file=sys.stderr, flush=True)
 
 def _select(a, parts):
+    from fwinb.adjoint.iteration import settings_beside
     from fwinb.pairs.store import finish_group, locked_file, sweep_group
     from fwinb.pairs.workers import WorkerLost, keep_memory
     from fwinb.select import (
@@ -170,7 +171,7 @@ def _select(a, parts):
             finish_group(a.out)
             sweep_group(a.out)
             csv = windows_csv(a.out)
-            ours = [folder, parts, a.out, *([more, csv] if more else [])]
+            ours = [folder, parts, a.out, settings_beside(a.out), *([more, csv] if more else [])]
             if not more and csv.is_file():
                 _say(f'{csv} is of an earlier run and stays as it is: --windows makes it anew')
             old, theirs = _last(a)
@@ -201,7 +202,7 @@ def _last(a):
     old, path = read_selection(a.again), Path(a.again)
     if old.windows is not None and not _windows(a): _say(f'{old.windows_path} is not compared: --windows does so')
     if old.windows is None and _windows(a): _say(f'{path} has no windows beside it: the traces alone are compared')
-    names = '.csv', '_stations', '_windows', '_windows.csv', '.csv.parts'
+    names = '.csv', '_stations', '_windows', '_windows.csv', '_settings.json', '.csv.parts'
     return old, [*own, path, *again_files(path), *(path.with_name(f'{path.stem}{x}') for x in names)]
 
 def _compared(a, compared):
@@ -243,15 +244,15 @@ def adjoint_parser(
     p.add_argument('--out', required=True, metavar='DIR', help='new folder, or that of the run that goes on')
     p.add_argument('--misfit', default='waveform', metavar='NAME',
                    help='waveform (default), cc_traveltime, exponentiated_phase, tf_phase or tf_envelope')
-    p.add_argument('--code', default='globe', choices=('globe', 'cartesian', 'asdf'),
-                   help='.adj files for SPECFEM3D_GLOBE (default) or SPECFEM3D_Cartesian without a map projection, or '
-                        'ASDF (SEM/adjoint.h5)')
+    p.add_argument('--code', default='globe', choices=('globe', 'cartesian', 'asdf', 'none'),
+                   help='.adj files for SPECFEM3D_GLOBE (default) or SPECFEM3D_Cartesian without a map projection, '
+                        'ASDF (SEM/adjoint.h5), or none: misfits.csv alone, as for a line search')
     p.add_argument('--whole', action='store_true', help='whole traces, even if there is a table of windows')
     p.add_argument('--balance', action='store_true', help='weigh the measurements by the number of their category, and '
                                                           'by how close sources and receivers are to others')
-    p.add_argument('--prem', action='store_true', help='synthetics of PREM, also if there is OBS/synt')
+    p.add_argument('--prem', action='store_true', help='synthetics of PREM, computed here')
     _add_inputs(p)
-    p.add_argument('--recipe', help='that of the selection (default: study)')
+    p.add_argument('--recipe', help='that of the selection, where it does not say so itself')
     _add_workers(p)
     return p
 
@@ -274,9 +275,9 @@ def adjoint_main(
 
 # %% ../nbs/commands/02_commands.ipynb #8a3f53ac
 def _adjoint(a):
-    from fwinb.adjoint.events import adjoint_lines, write_adjoints
+    from fwinb.adjoint.events import adjoint_lines, selection_recipe, write_adjoints
+    from fwinb.adjoint.iteration import settings_beside
     from fwinb.data.archive import index_archive, named_files
-    from fwinb.pairs.recipes import load_recipe
     from fwinb.pairs.store import locked_file
     from fwinb.pairs.workers import WorkerLost, keep_memory
     from fwinb.select import digest_files, find_synthetics, is_store, windows_csv
@@ -284,10 +285,13 @@ def _adjoint(a):
     def say(line): print(f'fwinb-adjoint: {line}', file=sys.stderr, flush=True)
     try:
         if is_store(a.obs): raise ValueError(f'{a.obs} is a store of pairs, without the synthetics: name the archive')
-        recipe = load_recipe(a.recipe or 'study')
+        if Path(a.out).is_file(): raise ValueError(f'{a.out} is a file, not a folder')
+        recipe = selection_recipe(a.selection, a.recipe)
         events, inventory = named_files(a.events, 'events'), named_files(a.inventory, 'stations')
         syn = '' if a.prem else find_synthetics(a.obs, a.syn)
-        ours = [Path(a.out), Path(a.selection), windows_csv(a.selection)]
+        if not syn and not a.prem: raise ValueError(f'{a.obs} holds no synthetics: name SYN, or take PREM by --prem')
+        say(f'synthetics: {syn or "of PREM"}')
+        ours = [Path(a.out), Path(a.selection), windows_csv(a.selection), settings_beside(a.selection)]
         archive = index_archive(a.obs, syn, events, inventory, ours, a.stations, a.units or '', recipe)
         tables = [p for p in ours[1:] if p.is_file()]
         files = [a.obs, *([syn] if syn else []), *events, *inventory, *a.stations]

@@ -188,7 +188,7 @@ def test_a_killed_run_goes_on(world, tmp_path):
     program = 'import sys; from fwinb.commands import adjoint_main; sys.exit(adjoint_main())'
     def run(out): return [sys.executable, '-c', program, str(selection), str(top), '--out', str(out), '--recipe', str(tmp_path/'recipe.yml')]
     whole = subprocess.run(run(tmp_path/'whole'), capture_output=True, text=True)
-    assert whole.returncode == 0 and '3 measurements of 3 traces and 1 events' in whole.stdout, whole.stderr
+    assert whole.returncode == 0 and '3 measurements of 3 traces and 1 event,' in whole.stdout, whole.stderr
     killed = subprocess.Popen(run(tmp_path/'out'), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     end = time.monotonic() + 60
     while not (tmp_path/'out/adjoint.json').exists() and time.monotonic() < end: time.sleep(.01)

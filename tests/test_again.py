@@ -236,6 +236,11 @@ def test_older_version(few, first, tmp_path, capsys):
 def test_other_samples(first):
     "A recipe of another length, and a part of the components"
     old = read_selection(first)
+    assert old.settings['recipe']['name'] == 'study' and old.settings['purpose'] == 'waveform'
+    with pytest.raises(ValueError, match='is of the recipe study, not surface'):
+        check_previous(old, ['SIM1', 'SIM2'], load_recipe('surface'))
+    assert 'may be the purpose' in check_previous(old, ['SIM1', 'SIM2'], STUDY, 'phase')[0]
+    old = old._replace(settings={})                                         # of an older version
     with pytest.raises(ValueError, match='old_windows.csv: the windows do not lie on the samples of the recipe surface'):
         check_previous(old, ['SIM1', 'SIM2'], load_recipe('surface'))
     assert check_previous(old, ['SIM1', 'SIM2'], STUDY) == []

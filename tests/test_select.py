@@ -193,7 +193,7 @@ def test_hostile_name(few, tmp_path):
     before = {p for p in tmp_path.rglob('*')}
     assert main([str(few), '--out', str(tmp_path/'out/s.csv'), '--threshold', '1e-9']) == 0
     new = {p.relative_to(tmp_path).as_posix() for p in set(tmp_path.rglob('*')) - before}
-    assert new == {'out', 'out/s.csv', 'out/s_stations', 'out/s_stations/STATIONS_x'}
+    assert new == {'out', 'out/s.csv', 'out/s_settings.json', 'out/s_stations', 'out/s_stations/STATIONS_x'}
     assert set(pd.read_csv(tmp_path/'out/s.csv').event) == {'../../x'}
 
 @pytest.mark.parametrize('name', ['..', '.', '/', '/etc/passwd', 'a\0b', 'a\nb', '~', '-', 'CON', 'x'*300, '\u202e', ''])

@@ -222,7 +222,7 @@ def test_killed_and_finished(archive, tmp_path, workers, monkeypatch, capsys):
     assert main(args) == 0 and done == [10] and '2 of 12 parts were finished by an earlier run' in capsys.readouterr().err
     assert main([str(archive), '--out', str(tmp_path/'whole.csv')]) == 0 and done == [10, 12]
     assert (tmp_path/'s.csv').read_bytes() == (tmp_path/'whole.csv').read_bytes()
-    assert {p.name for p in tmp_path.iterdir()} == {'s.csv', 's_stations', 'whole.csv', 'whole_stations'}
+    assert {p.name for p in tmp_path.iterdir()} == {'s.csv', 's_settings.json', 's_stations', 'whole.csv', 'whole_settings.json', 'whole_stations'}
 
 def keep_parts(few, tmp_path, monkeypatch, *more):
     "A run that fails when it writes its table"
@@ -301,7 +301,7 @@ def test_disk_full(few, tmp_path, late, size, old):
     assert main([str(few), '--out', str(out)]) == 0
     table = pd.read_csv(out)
     assert {f.removeprefix('STATIONS_') for f in files(tmp_path/'s_stations')} == set(table.event[table.decision == 'accept'])
-    assert {p.name for p in tmp_path.iterdir()} == {'obs', 's.csv', 's_stations'}
+    assert {p.name for p in tmp_path.iterdir()} == {'obs', 's.csv', 's_settings.json', 's_stations'}
 
 @pytest.mark.parametrize('k', range(4))
 def test_killed_while_it_comes_to_its_place(few, tmp_path, monkeypatch, k):
@@ -328,7 +328,7 @@ sys.exit(select_main())"""
     assert p.returncode == -signal.SIGKILL, p.stderr
     assert not out.exists() or (out.read_bytes() == old and len(files(tmp_path/'s_stations')) == 2)
     assert main([str(few), '--out', str(out)]) == 0 and len(pd.read_csv(out)) == 12
-    assert {p.name for p in tmp_path.iterdir()} == {'obs', 's.csv', 's_stations'}
+    assert {p.name for p in tmp_path.iterdir()} == {'obs', 's.csv', 's_settings.json', 's_stations'}
 
 # two at once
 

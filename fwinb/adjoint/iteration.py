@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['TEXT', 'NEEDED', 'DECIDED', 'MEASURES', 'BLANK', 'GONE', 'CAME', 'LOSSES', 'SETS', 'BEFORE', 'AFTER', 'read_table',
-           'Previous', 'read_selection', 'old_samples', 'check_previous', 'renamed', 'compare_selections',
-           'compare_windows', 'OldWindows', 'old_windows', 'measure_again', 'Comparison', 'compare_iterations',
-           'comparison_lines', 'iteration_table', 'plot_iteration']
+           'Previous', 'settings_beside', 'read_settings', 'read_selection', 'old_samples', 'check_previous', 'renamed',
+           'compare_selections', 'compare_windows', 'OldWindows', 'old_windows', 'measure_again', 'Comparison',
+           'compare_iterations', 'comparison_lines', 'iteration_table', 'plot_iteration']
 
 # %% ../../nbs/adjoint/05_iteration.ipynb #d235bdf1
-import hashlib
+import hashlib, json
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from ..data.files import one_line
 from ..features.windows import windows_at
 from ..labels.correlation import trace_faults
 from ..pairs.bootstrap import FEW, bootstrap_events
-from ..pairs.schema import Recipe, recipe_of
+from ..pairs.schema import Recipe, recipe_dict, recipe_of
 from ..pairs.table import COLUMNS, WINDOW_COLUMNS
 
 # %% ../../nbs/adjoint/05_iteration.ipynb #21374393
@@ -59,22 +59,46 @@ class Previous(NamedTuple):
     traces:pd.DataFrame
     windows:pd.DataFrame=None   # None: it has no table of windows
     windows_path:Path=None
+    settings:dict={}            # of `read_settings`
 
+# %% ../../nbs/adjoint/05_iteration.ipynb #a19ecde7
+def settings_beside(
+    path, # SELECTION.csv
+)->Path:  # SELECTION_settings.json
+    "Where `fwinb-select` says what a selection was made with"
+    return Path(path).with_name(f'{Path(path).stem}_settings.json')
+
+def read_settings(
+    path, # SELECTION.csv
+)->dict:  # recipe (of `recipe_dict`), purpose, model, precision or threshold, windows; empty: not known
+    "What a selection was made with"
+    path = settings_beside(path)
+    if not path.is_file(): return {}
+    try: found = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as e: raise ValueError(f'{path} cannot be read: {one_line(e, "")}') from e
+    if not isinstance(found, dict) or not isinstance(found.get('recipe'), dict):
+        raise ValueError(f'{path} does not say what a selection was made with')
+    return found
+
+# %% ../../nbs/adjoint/05_iteration.ipynb #ba7b72bc
 def read_selection(
     path,        # `selection.csv`; `selection_windows.csv` beside it is read too
 )->Previous:
     "The selection of the last iteration; a `ValueError` says why it is none"
     path = Path(path)
-    traces, beside = read_table(path), path.with_name(f'{path.stem}_windows.csv')
+    traces, beside, settings = read_table(path), path.with_name(f'{path.stem}_windows.csv'), read_settings(path)
     if 'start_s' in traces: raise ValueError(f'{path} is a table of windows: name the table of traces')
-    if not beside.is_file(): return Previous(path, traces)
+    none = settings and not settings.get('windows')                 # then a table of windows is of an earlier run
+    if none or not beside.is_file(): return Previous(path, traces, settings=settings)
     windows = read_table(beside, (*NEEDED, 'window', 'start_s', 'end_s'))
     own = windows.drop_duplicates(['event', 'station'])
     m = own.merge(traces, on=['event', 'station'], suffixes=('', '_trace'))
     other = 'trace' in m and (m.trace != m.decision_trace).any()
     if 'usable_trace' in m: other |= not np.allclose(m.usable, m.usable_trace, equal_nan=True)
-    if other: raise ValueError(f'{beside} is of another run than {path}: its traces have other decisions')
-    return Previous(path, traces, windows, beside)
+    if other:
+        raise ValueError(f'{beside} is of another run than {path}: its traces have other decisions; to leave out a '
+                         'trace by hand, change the decision on its windows')
+    return Previous(path, traces, windows, beside, settings)
 
 # %% ../../nbs/adjoint/05_iteration.ipynb #737ea66a
 def old_samples(
@@ -98,18 +122,24 @@ def check_previous(
     old:Previous,
     events,        # names of those of the new selection
     recipe:Recipe, # of the new selection
+    purpose='',    # of the new selection, where it is known
 )->list:           # lines on what differs
     "Compare what can be known before the work; `ValueError` if the two have nothing in common"
     events, parts = set(events), set(recipe.components)
     mine, own = set(old.traces.event) - {''}, set(old.traces.get('component', [])) - {''}
     def some(names): return ', '.join(sorted(names)[:3]) or 'none'
+    if (before := old.settings.get('recipe')) and before != recipe_dict(recipe):
+        raise ValueError(f'{old.path} is of the recipe {before["name"]}, not {recipe.name}: take the same one')
     if own and not own & parts:
         raise ValueError(f'{old.path} has the components {some(own)}, the recipe {recipe.name} {some(parts)}: '
                          'take the recipe of the last iteration')
     if not mine & events:
         raise ValueError(f'{old.path} has none of the events of this selection: its own are {some(mine)}, '
                          f'those here {some(events)}')
-    lines = []
+    lines, was = [], old.settings.get('purpose', '')
+    if was and purpose and was != purpose:
+        lines.append(f'{old.path} was selected for an inversion of {was}s, this is for {purpose}s: what changed may '
+                     'be the purpose')
     if gone := mine - events: lines.append(f'{len(gone)} events of {old.path} are not here, such as {some(gone)}')
     if gone := own - parts: lines.append(f'{old.path} has components that are not here: {some(gone)}')
     if lacking := [k for k in ('misfit', 'correlation', 'lag_s', 'dlnA', 'usable') if k not in old.traces]:

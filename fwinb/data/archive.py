@@ -546,8 +546,8 @@ def ledger_row(
 )->dict:
     "Row of the ledger for a trace"
     def name(f): return f.relative_to(top).as_posix() if f.is_relative_to(top) else f.name
-    names = '; '.join(dict.fromkeys(name(Path(f)) for f in files))
-    if isinstance(what, Rejected): row = event, station, 'dropped', what.reason, what.detail, what.snr, names
+    names = _clean('; '.join(dict.fromkeys(name(Path(f)) for f in files)))
+    if isinstance(what, Rejected): row = event, station, 'dropped', what.reason, _clean(what.detail), what.snr, names
     else: row = event, station, 'kept', 'ok', what, np.nan, names
     return dict(zip(LEDGER, row)) | more
 

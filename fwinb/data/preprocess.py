@@ -253,8 +253,7 @@ def pair_values(
     w, snr, said, steps = _two_traces(tr, syn, source.time, sensor, band, recipe)
     if snr < min_snr: raise Rejected('snr', f'{snr:.2f}, less than {min_snr:g}', station, snr)
     remarks = '; '.join(r for r in (source.remark, sensor.remark, tr.stats.get('remark', ''), said) if r)
-    link = Link(((1., (1.,), steps),), ('Z',), np.nan)
-    return _variables(w, snr, source, sensor, station, link), sensor, remarks
+    return _variables(w, snr, source, sensor, station, Link(((1., (1.,), steps),), ('Z',), np.nan)), sensor, remarks
 
 def _station_of(record): return next(iter([record] if isinstance(record, Trace) else record), Trace()).id
 
@@ -343,6 +342,7 @@ def _file_axis(syn, zero):
     start, n = syn.stats.get('file_axis', (syn.stats.starttime, len(syn)))
     return start - zero, n
 
+# %% ../../nbs/data/07_preprocess.ipynb #a8ab916a
 def _open_unit(sensor): return isinstance(sensor.response, GroundMotion) and np.isnan(sensor.response.per_metre)
 
 def _per_metre(obs, model, sensor):
@@ -357,7 +357,6 @@ def _check_motion(obs, model, station, ground, recipe):
     if fault and ground: raise Rejected('unit', fault, station)
     if rms < DEAD: raise Rejected('dead', f'rms displacement {rms:.1e} m', station)
     if fault: raise Rejected('unit', fault, station)
-
 
 # %% ../../nbs/data/07_preprocess.ipynb #aa9d1201
 ALONG_T = .0017  # share of R in N or E below which they are T (0.1 degrees)

@@ -198,3 +198,38 @@ def test_a_killed_run_goes_on(world, tmp_path):
     for p in sorted((tmp_path/'whole').rglob('*')):
         if p.is_file() and p.name not in ('.lock', 'adjoint.json'):
             assert (tmp_path/'out'/p.relative_to(tmp_path/'whole')).read_bytes() == p.read_bytes(), p
+
+def test_what_a_selection_says_of_itself(world, tmp_path):
+    "Its recipe is taken and another refused; a selection for phases and a misfit of amplitudes get a remark"
+    from fwinb.adjoint.events import purpose_remark, selection_recipe
+    from fwinb.pairs.recipes import load_recipe
+    from fwinb.pairs.schema import recipe_dict
+    selection, said = write_selection(tmp_path/'sel.csv'), []
+    assert selection_recipe(selection).name == 'study' and purpose_remark(selection, 'waveform') == ''
+    (tmp_path/'sel_settings.json').write_text(json.dumps(dict(recipe=recipe_dict(RECIPE), purpose='phase', windows='selector')))
+    assert selection_recipe(selection) == RECIPE
+    with pytest.raises(ValueError, match='made with the recipe zrt, not surface'): selection_recipe(selection, 'surface')
+    write_adjoints(selection, world[1], tmp_path/'out', code='none', say=said.append)
+    assert 'for an inversion of phases' in said[1] and purpose_remark(selection, 'cc_traveltime') == ''
+    assert sorted(p.name for p in (tmp_path/'out'/NAME).iterdir()) == ['misfits.csv']
+    (tmp_path/'sel_settings.json').write_text(json.dumps(dict(recipe=recipe_dict(load_recipe('surface')), windows='')))
+    assert (accepted_measurements(selection).window == 0).all()          # the windows are of an earlier run
+    (tmp_path/'sel_settings.json').write_text('{"recipe"')
+    with pytest.raises(ValueError, match='cannot be read'): accepted_measurements(selection)
+
+def test_tables_that_were_edited(tmp_path):
+    selection = write_selection(tmp_path/'sel.csv')
+    windows = pd.read_csv(tmp_path/'sel_windows.csv')
+    with pytest.raises(ValueError, match='is a table of windows'): accepted_measurements(tmp_path/'sel_windows.csv', whole=True)
+    pd.concat([windows, windows[:1]]).to_csv(tmp_path/'sel_windows.csv', index=False)
+    with pytest.raises(ValueError, match='BHZ of 201803040506A is there twice'): accepted_measurements(selection)
+    windows.assign(start_s=windows.start_s.where(windows.component != 'T')).to_csv(tmp_path/'sel_windows.csv', index=False)
+    with pytest.raises(ValueError, match='BHT from nan .* does not end after it begins'): window_samples(accepted_measurements(selection), RECIPE)
+    rows = pd.read_csv(write_selection(tmp_path/'two.csv', windows=False))
+    rows.assign(component=rows.component.where(rows.component != 'R')).to_csv(tmp_path/'two.csv', index=False)
+    with pytest.raises(ValueError, match='never became a pair'): accepted_measurements(tmp_path/'two.csv')
+
+def test_two_sensors_share_the_weight_of_their_station():
+    from fwinb.adjoint.events import shared_weights
+    rows = [('A', 'XX.AAA.00.BHZ'), ('A', 'XX.AAA.00.BHR'), ('A', 'XX.AAA.10.BHZ'), ('A', 'XX.BBB.00.BHZ'), ('B', 'XX.AAA.10.BHZ')]
+    assert shared_weights(pd.DataFrame(rows, columns=['event', 'station'])).tolist() == [.5, .5, .5, 1., 1.]

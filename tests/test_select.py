@@ -277,3 +277,15 @@ def test_interrupted(few, tmp_path):
     said = p.communicate(timeout=60)[1]
     assert p.returncode == 130 and 'interrupted; nothing was written' in said
     assert not (tmp_path/'s.csv').exists()
+
+def test_windows_heed_what_is_known_of_their_trace():
+    "Sensors that disagree refuse the windows too, whoever decided; a pair outside of the model those that the model accepted"
+    from fwinb.select import join_windows
+    traces = pd.DataFrame(dict(event='E', station=list('ABCD'), component='Z', decision=['cannot say']*3 + ['refuse'], usable=.9,
+                               reason=['sensors disagree', 'outside of what the model knows', 'between yes and no', 'late or early']))
+    rows = pd.DataFrame(dict(event='E', station=list('ABCD'), window=1, decision='accept', reason='', usable_window=.99))
+    judged = join_windows(rows, traces).set_index('station')
+    assert judged.decision.tolist() == ['refuse', 'refuse', 'accept', 'accept']
+    assert judged.reason['A'] == 'sensors disagree' and judged.reason['B'] == 'outside of what the model knows' and judged.reason['D'] == ''
+    by_rules = join_windows(rows.drop(columns='usable_window'), traces)
+    assert by_rules.decision.tolist() == ['refuse', 'accept', 'accept', 'accept']

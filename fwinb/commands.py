@@ -253,6 +253,8 @@ def adjoint_parser(
     p.add_argument('--prem', action='store_true', help='synthetics of PREM, computed here')
     _add_inputs(p)
     p.add_argument('--recipe', help='that of the selection, where it does not say so itself')
+    p.add_argument('--against', metavar='DIR', help='folder of an earlier run with the same misfit, such as the last '
+                                                    'iteration: misfits before and after by category, and histograms')
     _add_workers(p)
     return p
 
@@ -275,7 +277,8 @@ def adjoint_main(
 
 # %% ../nbs/commands/02_commands.ipynb #8a3f53ac
 def _adjoint(a):
-    from fwinb.adjoint.events import adjoint_lines, selection_recipe, write_adjoints
+    from fwinb.adjoint.events import (
+        adjoint_lines, earlier_misfits, selection_recipe, write_adjoints, write_against)
     from fwinb.adjoint.iteration import settings_beside
     from fwinb.data.archive import index_archive, named_files
     from fwinb.pairs.store import locked_file
@@ -286,6 +289,7 @@ def _adjoint(a):
     try:
         if is_store(a.obs): raise ValueError(f'{a.obs} is a store of pairs, without the synthetics: name the archive')
         if Path(a.out).is_file(): raise ValueError(f'{a.out} is a file, not a folder')
+        old = earlier_misfits(a.against, a.misfit) if a.against else None
         recipe = selection_recipe(a.selection, a.recipe)
         events, inventory = named_files(a.events, 'events'), named_files(a.inventory, 'stations')
         syn = '' if a.prem else find_synthetics(a.obs, a.syn)
@@ -301,7 +305,9 @@ def _adjoint(a):
                                    say)
     except WorkerLost as e: return _failed('fwinb-adjoint', e, 1)
     except (ValueError, OSError, ImportError) as e: return _failed('fwinb-adjoint', e, 2)
-    print(*adjoint_lines(found), f'table: {Path(a.out)/"misfits.csv"}', sep='\n', flush=True)
+    lines = [*adjoint_lines(found), f'table: {Path(a.out)/"misfits.csv"}']
+    if old is not None: lines += [f'against {a.against} (against.csv, against.png):', *write_against(old, found, a.out)]
+    print(*lines, sep='\n', flush=True)
     return 0 if (found.reason == '').any() else _failed('fwinb-adjoint', 'nothing was measured: see `reason`', 1)
 
 # %% ../nbs/commands/02_commands.ipynb #6fb4b7b2

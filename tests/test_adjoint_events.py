@@ -233,3 +233,20 @@ def test_two_sensors_share_the_weight_of_their_station():
     from fwinb.adjoint.events import shared_weights
     rows = [('A', 'XX.AAA.00.BHZ'), ('A', 'XX.AAA.00.BHR'), ('A', 'XX.AAA.10.BHZ'), ('A', 'XX.BBB.00.BHZ'), ('B', 'XX.AAA.10.BHZ')]
     assert shared_weights(pd.DataFrame(rows, columns=['event', 'station'])).tolist() == [.5, .5, .5, 1., 1.]
+
+def test_against_the_last_iteration(world, tmp_path):
+    "Half of the delay, a quarter of its square; a run of another misfit is refused"
+    from fwinb.adjoint.events import earlier_misfits, write_against
+    top, archive = world
+    selection = write_selection(tmp_path/'sel.csv')
+    late = write_adjoints(selection, archive, tmp_path/'one', 'cc_traveltime', code='none')
+    (tmp_path/'syn').mkdir()
+    for k, x in ground_zne(T-2).items():
+        np.savetxt(tmp_path/'syn'/f'XX.AAA.MX{k}.sem.ascii', np.c_[T, 1.1*x], fmt=['%.4f', '%.17e'])
+    found = write_adjoints(selection, index_archive(top, tmp_path/'syn', recipe=RECIPE), tmp_path/'two', 'cc_traveltime', code='none')
+    assert np.allclose(late.delay_s, -4, atol=.1) and np.allclose(found.delay_s, -2, atol=.06)          # windows with tapers
+    lines = write_against(earlier_misfits(tmp_path/'one', 'cc_traveltime'), found, tmp_path/'two')
+    assert len(lines) == 2 and all('3 -> 3, mean chi 7.' in s and '(-75 %)' in s for s in lines), lines
+    assert (tmp_path/'two/against.png').stat().st_size > 5000 and len(pd.read_csv(tmp_path/'two/against.csv'))
+    with pytest.raises(ValueError, match='is of cc_traveltime, not of waveform'): earlier_misfits(tmp_path/'one', 'waveform')
+    with pytest.raises(ValueError, match='there is no table'): earlier_misfits(tmp_path/'nowhere', 'waveform')

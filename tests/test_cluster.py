@@ -230,7 +230,7 @@ def test_adjoint_sources_by_an_address(events, here, scheduler, tmp_path):
     from fwinb.commands import adjoint_main
     (tmp_path/'s.csv').write_bytes(here)
     for name, more in (('local', []), ('dask', ['--scheduler', scheduler])):
-        assert adjoint_main([str(tmp_path/'s.csv'), str(events), '--out', str(tmp_path/name), *more]) == 0
+        assert adjoint_main([str(tmp_path/'s.csv'), str(events), '--out', str(tmp_path/name), '--prem', *more]) == 0
     found = sorted(p.relative_to(tmp_path/'local') for p in (tmp_path/'local').rglob('*') if p.is_file())
     assert len(found) > 12 and found == sorted(p.relative_to(tmp_path/'dask') for p in (tmp_path/'dask').rglob('*') if p.is_file())
     for p in found: assert (tmp_path/'local'/p).read_bytes() == (tmp_path/'dask'/p).read_bytes(), p

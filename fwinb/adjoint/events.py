@@ -6,9 +6,10 @@
 __all__ = ['MEASUREMENTS', 'AMPLITUDES', 'PLACE', 'MEASURED', 'PLACES', 'CODES', 'MADE', 'accepted_measurements',
            'selection_recipe', 'purpose_remark', 'window_samples', 'sensor_source', 'measure_pairs', 'event_adjoints',
            'with_places', 'shared_weights', 'balanced_weights', 'Settings', 'event_folder', 'write_measured',
-           'prepare_folder', 'read_finished', 'adjoint_tasks', 'write_adjoints', 'no_setup', 'adjoint_lines']
+           'prepare_folder', 'read_finished', 'adjoint_tasks', 'write_adjoints', 'no_setup', 'adjoint_lines',
+           'earlier_misfits', 'write_against']
 
-# %% ../../nbs/adjoint/06_events.ipynb #693633f1
+# %% ../../nbs/adjoint/06_events.ipynb #141beeba
 import json
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,8 @@ from typing import NamedTuple
 import numpy as np, pandas as pd
 
 from .files import SourceInfo, StationSource, write_sem
-from .iteration import read_selection, read_settings, read_table
+from .iteration import (
+    compare_windows, iteration_table, plot_iteration, read_selection, read_settings, read_table)
 from .misfits import MISFITS, adjoint_sources
 from .processing import to_components, to_zne
 from .weights import measurement_weights
@@ -32,7 +34,7 @@ from ..pairs.schema import Recipe, as_recipe, recipe_dict
 from ..pairs.store import atomic_path
 from ..pairs.workers import run_tasks
 
-# %% ../../nbs/adjoint/06_events.ipynb #51245208
+# %% ../../nbs/adjoint/06_events.ipynb #83f5ee50
 MEASUREMENTS = 'event', 'station', 'component', 'window', 'region', 'start_s', 'end_s'   # columns
 
 def accepted_measurements(
@@ -59,7 +61,7 @@ def accepted_measurements(
             raise ValueError(f'{selection}: the accepted trace {r.station} of {r.event} {why}')
     return good[[*MEASUREMENTS]].reset_index(drop=True)
 
-# %% ../../nbs/adjoint/06_events.ipynb #bbb05364
+# %% ../../nbs/adjoint/06_events.ipynb #80d54cde
 def selection_recipe(
     selection,   # selection.csv of `fwinb-select`
     asked=None,  # as for `load_recipe`; None: that of the selection, or the study's if it does not say
@@ -83,7 +85,7 @@ def purpose_remark(
     return (f'{selection} is for an inversion of phases: gains may be wrong and delays large, which {misfit} '
             'fits too')
 
-# %% ../../nbs/adjoint/06_events.ipynb #8e697376
+# %% ../../nbs/adjoint/06_events.ipynb #cdd90aaf
 def window_samples(
     measured:pd.DataFrame, # of `accepted_measurements`
     recipe:Recipe,         # of the selection
@@ -107,7 +109,7 @@ def window_samples(
         raise ValueError(f'{which} is not on the axis of the recipe {recipe.name}: name the recipe of the selection')
     return measured.assign(left=sample.start_s, right=sample.end_s)
 
-# %% ../../nbs/adjoint/06_events.ipynb #df65a17d
+# %% ../../nbs/adjoint/06_events.ipynb #ce66e02e
 def sensor_source(
     sources,      # (k, npts) adjoint sources of the pairs of one sensor, on their axis
     values:list,  # of dicts of `event_pairs`, of the same pairs
@@ -132,7 +134,7 @@ def _added(a, b):
     return a._replace(sources={k: x + b.sources[k] for k, x in a.sources.items()},
                       misfit={k: x + b.misfit[k] for k, x in a.misfit.items()})
 
-# %% ../../nbs/adjoint/06_events.ipynb #b5e499af
+# %% ../../nbs/adjoint/06_events.ipynb #2d64045d
 MEASURED = *MEASUREMENTS, 'misfit_function', 'chi', 'weight', 'delay_s', 'dlnA', 'reason'   # columns of misfits.csv
 
 def measure_pairs(
@@ -160,7 +162,7 @@ def measure_pairs(
     table = pd.concat(tables, ignore_index=True).assign(misfit_function=misfit)
     return out, table.reindex(columns=MEASURED)
 
-# %% ../../nbs/adjoint/06_events.ipynb #d74ddecb
+# %% ../../nbs/adjoint/06_events.ipynb #d9f47feb
 def _cause(e):
     "Why a single window cannot be measured; its name is in the row"
     return str(e).rpartition('): ')[2]
@@ -189,7 +191,7 @@ def event_adjoints(
     stations, info, table = _on_one_axis(found, table, centroid(event)[0].time.timestamp, misfit, archive.recipe)
     return stations, info, _concat([table, lost])
 
-# %% ../../nbs/adjoint/06_events.ipynb #531ac31d
+# %% ../../nbs/adjoint/06_events.ipynb #019504c4
 def _on_one_axis(found, table, time, misfit, recipe):
     "Stations on the time axis that most of them have, a sum for each; the others are rows with a reason"
     if not found: return [], None, table
@@ -222,7 +224,7 @@ def _why(row):
 def _concat(tables):
     return pd.concat([t for t in tables if len(t)], ignore_index=True).reindex(columns=MEASURED)
 
-# %% ../../nbs/adjoint/06_events.ipynb #60b24ddb
+# %% ../../nbs/adjoint/06_events.ipynb #20685a85
 PLACES = 'event_latitude', 'event_longitude', 'station_latitude', 'station_longitude'   # geographic, degrees
 
 def with_places(
@@ -257,7 +259,7 @@ def balanced_weights(
     known = places[places[[*PLACES]].notna().all(axis=1)]
     return measurement_weights(known).weight_adjoint.reindex(measured.index)
 
-# %% ../../nbs/adjoint/06_events.ipynb #24b5cac4
+# %% ../../nbs/adjoint/06_events.ipynb #32c7ca77
 CODES = dict(globe=dict(code='globe'), cartesian=dict(code='cartesian'), asdf=dict(code='globe', asdf=True), none=None)
 
 class Settings(NamedTuple):
@@ -285,7 +287,7 @@ def event_folder(
 
 def write_measured(table, path): table.to_csv(path, index=False, float_format='%.8g')
 
-# %% ../../nbs/adjoint/06_events.ipynb #f8789222
+# %% ../../nbs/adjoint/06_events.ipynb #15a6938d
 MADE = 'adjoint.json'   # in the folder of a run: what it was made with
 
 def prepare_folder(
@@ -309,7 +311,7 @@ def prepare_folder(
         with atomic_path(path) as new: new.write_text(json.dumps(made, indent=1), encoding='utf-8')
     return out
 
-# %% ../../nbs/adjoint/06_events.ipynb #baa18881
+# %% ../../nbs/adjoint/06_events.ipynb #b3862e10
 def read_finished(
     path, # misfits.csv of an event
 ):        # columns `MEASURED`; None if the event is not finished
@@ -326,7 +328,7 @@ def adjoint_tasks(
     events, files = dict(archive.events), safe_names(sorted(set(measured.event)))
     return [(name, events[name], files[name], rows) for name, rows in measured.groupby('event', sort=False)]
 
-# %% ../../nbs/adjoint/06_events.ipynb #ce52f738
+# %% ../../nbs/adjoint/06_events.ipynb #2b474733
 def _check_choice(name, value, known):
     if value not in known: raise ValueError(f'{name} {value!r} is none of {", ".join(known)}')
 
@@ -367,7 +369,7 @@ def write_adjoints(
     with atomic_path(out/'misfits.csv') as path: write_measured(found, path)
     return found
 
-# %% ../../nbs/adjoint/06_events.ipynb #d18ef1ca
+# %% ../../nbs/adjoint/06_events.ipynb #293c814e
 def no_setup(): return None
 
 def _runner(workers):
@@ -383,7 +385,7 @@ def _check_written(tasks, tables, out):
 
 def _lost_event(misfit, task, status): return _lost(task[3], f'a worker process ended with status {status}', misfit)
 
-# %% ../../nbs/adjoint/06_events.ipynb #a40cb8d7
+# %% ../../nbs/adjoint/06_events.ipynb #39b4a1e4
 def _count(n, what): return f'{n} {what}{"s"*(n != 1)}'
 
 def adjoint_lines(
@@ -398,3 +400,32 @@ def adjoint_lines(
     why = found.reason[found.reason != ''].str.split(':').str[0].value_counts()
     if len(why): lines.append('  not measured: ' + ', '.join(f'{k} {n}' for k, n in why.items()))
     return lines
+
+# %% ../../nbs/adjoint/06_events.ipynb #655483c3
+def earlier_misfits(
+    folder,      # of an earlier `write_adjoints`
+    misfit:str,  # of this run
+)->pd.DataFrame: # its misfits.csv
+    "What an earlier run measured; a `ValueError` if it is of another misfit"
+    path = Path(folder)/'misfits.csv'
+    table = read_table(path, MEASURED)
+    if other := set(table.misfit_function) - {misfit}: raise ValueError(f'{path} is of {other.pop()}, not of {misfit}')
+    return table
+
+def write_against(
+    old, found,  # of `earlier_misfits` and of `write_adjoints`
+    out:Path,    # gets against.csv, a row per category, and against.png
+)->list:         # lines
+    "The misfits of two runs by category, and histograms"
+    compared = compare_windows(old, found)
+    table = iteration_table(compared)
+    with atomic_path(Path(out)/'against.csv') as new: table.to_csv(new, index=False, float_format='%.6g')
+    fig = plot_iteration(compared)
+    with atomic_path(Path(out)/'against.png') as new:
+        fig.savefig(new, format='png', dpi=110, metadata=dict(Software=None))
+    fig.clear()
+    own = table[table.measure == 'chi']
+    own = own[own.component.isin(['all'] if (own.component == 'all').any() else own.component)]
+    words = dict(all='all', both='measured in both')
+    return [f'  {words[r.of]}: {r.n_old} -> {r.n_new}, mean chi {r.mean_old:.4g} -> {r.mean_new:.4g} '
+            f'({0. - r.reduction:+.0f} %)' for r in own.itertuples() if r.of in words]

@@ -514,7 +514,7 @@ def plot_iteration(
     for line, (label, g, columns) in zip(axs, rows):
         for ax, k in zip(line, columns): _draw_pair(ax, g, k)
         for ax in line[len(columns):]: ax.set_axis_off()
-        line[0].set_ylabel(label, fontsize='small')
+        line[0].set_ylabel(label.replace(', ', '\n'), fontsize='small')
     handles, names = axs[0,0].get_legend_handles_labels()
     fig.legend(handles, names, loc='outside upper right', ncols=2, frameon=False, fontsize='small')
     return fig

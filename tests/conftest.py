@@ -18,6 +18,10 @@ def pytest_generate_tests(metafunc):
     for name,paths in (('notebook', NOTEBOOKS), ('numbered', NUMBERED)):
         if name in metafunc.fixturenames: metafunc.parametrize(name, paths, ids=lambda p: p.relative_to(ROOT/'nbs').with_suffix('').as_posix())
 
+def pytest_collection_modifyitems(items):
+    "The longest test comes first, so that no worker waits for it at the end"
+    items.sort(key=lambda item: item.name != 'test_end_to_end')
+
 @pytest.fixture
 def root(): return ROOT
 

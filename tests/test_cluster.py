@@ -201,9 +201,9 @@ def test_misfit_by_an_address(scheduler, tmp_path):
     assert there.drop_vars('waveform').identical(add_misfit(open_pairs(store, dask=True)).drop_vars('waveform'))
 
 SBATCH = """#!/bin/sh
-setsid sh "$1" > "$1.log" 2>&1 &
+cp "$1" {folder}/script            # as SLURM does: dask-jobqueue removes its own when this ends
+setsid sh {folder}/script > {folder}/log 2>&1 &
 echo $! > {folder}/job.$!
-cp "$1" {folder}/script
 echo "Submitted batch job $!"
 """
 SCANCEL = """#!/bin/sh

@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['transposed_displacement', 'to_components', 'to_zne']
 
-# %% ../../nbs/adjoint/01_processing.ipynb #95117daf
+# %% ../../nbs/adjoint/01_processing.ipynb #458ad152
 import numpy as np
 from obspy.signal.invsim import cosine_sac_taper
 from scipy.fft import next_fast_len
 
 from ..data.instruments import radial_transverse
-from ..data.preprocess import SYNTHETIC_TOP, Link, SyntheticSteps
+from ..data.preprocess import SYNTHETIC_TOP, SyntheticSteps
 from ..pairs.signal import edge_taper, trendless
 
-# %% ../../nbs/adjoint/01_processing.ipynb #1909faa3
+# %% ../../nbs/adjoint/01_processing.ipynb #683cfa81
 def _from_spectrum(h, first, nfft, n):
     "2 Re sum of h[k] exp(-2 pi i j (first+k)/nfft), for j below n"
     full = np.zeros(nfft//2 + 1, complex)
@@ -40,7 +40,7 @@ def _transposed_band(
     out[i:j] = trendless(_from_spectrum(h, inside[0], nfft, len(t))*edge_taper(t, steps.support, steps.recipe.window))
     return out
 
-# %% ../../nbs/adjoint/01_processing.ipynb #58e27cd8
+# %% ../../nbs/adjoint/01_processing.ipynb #1077c4da
 def _transposed_record(
     counts,               # function of n, dt, start to (n,) samples: derivative with respect to the counts
     steps:SyntheticSteps,
@@ -59,7 +59,7 @@ def _transposed_record(
     v = _from_spectrum(factor*np.fft.rfft(g)[low].conj()/coarse, low[0], nfft, n)
     return np.r_[0, v[:-1] - v[1:], v[-1]]/dt     # a synthetic begins at rest: its first sample has no part
 
-# %% ../../nbs/adjoint/01_processing.ipynb #2f35b6ae
+# %% ../../nbs/adjoint/01_processing.ipynb #9d21db99
 def transposed_displacement(
     g,                    # (npts,) of the pair: derivative with respect to each of its samples
     steps:SyntheticSteps,
@@ -68,7 +68,7 @@ def transposed_displacement(
     g = np.asarray(g, float)
     return _transposed_record(lambda n, dt, start: _transposed_band(g, n, dt, start, steps), steps)
 
-# %% ../../nbs/adjoint/01_processing.ipynb #ee5431a8
+# %% ../../nbs/adjoint/01_processing.ipynb #1714c02b
 def to_components(
     sources,    # (k, npts) adjoint sources of the pairs of one sensor, on their axis, per second
     links,      # `Link` of each of them
@@ -91,7 +91,7 @@ def _on_file_axis(f, steps):
     t = start + steps.dt*np.arange(n)
     return np.interp(t, steps.start + steps.dt*np.arange(steps.npts), f, left=0., right=0.)
 
-# %% ../../nbs/adjoint/01_processing.ipynb #6289c5b1
+# %% ../../nbs/adjoint/01_processing.ipynb #742b8d81
 def to_zne(
     parts,              # component (Z, R, T) -> (n,) array; those that are missing are zero
     back_azimuth:float, # from the station to the source, degrees; needed for R and T

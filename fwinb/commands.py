@@ -52,6 +52,23 @@ def interruptible(
         limit.cancel()
         signal.signal(signal.SIGINT, before)
 
+# %% ../nbs/commands/02_commands.ipynb #85335d77
+def _interrupted_or(
+    job,     # function without arguments, to an exit status
+    command, # its name
+    kept,    # function without arguments: what is kept after Ctrl-C, for the message
+    args,    # command line; None: that of the process, which is then ours to end
+):           # exit status
+    "Exit status of a job, or 130 after Ctrl-C"
+    with interruptible() as seen:
+        try: status = job()
+        except BaseException:
+            if not seen: raise
+        if not seen: return status
+    status = _failed(command, f'interrupted; {kept()}', 130)
+    if args is None: _end_now()              # to clean up its libraries takes a second
+    return status
+
 # %% ../nbs/commands/02_commands.ipynb #ebf6c587
 class _Columns(argparse.Action):
     "Print what the columns mean, and end"
@@ -144,15 +161,10 @@ def select_main(
     if a.again and Path(a.again).resolve() == Path(a.out).resolve():
         parser.error('--out would replace the file of --again: write the new selection to another one')
     parts = Path(f'{a.out}.parts')
-    with interruptible() as seen:
-        try: status = _select(a, parts)
-        except BaseException:
-            if not seen: raise
-        if not seen: return status
-    kept = 'finished events are kept, the same command goes on' if parts.is_dir() else 'nothing was written'
-    status = _failed('fwinb-select', f'interrupted; {kept}', 130)
-    if args is None: _end_now()              # the process is ours, and to clean up its libraries takes a second
-    return status
+    def kept(): return f'finished events {_GOES_ON}' if parts.is_dir() else 'nothing was written'
+    return _interrupted_or(lambda: _select(a, parts), 'fwinb-select', kept, args)
+
+_GOES_ON = 'are kept, the same command goes on'
 
 # %% ../nbs/commands/02_commands.ipynb #52fc33fd
 def _say(line): print(f'fwinb-select: {line}', file=sys.stderr, flush=True)
@@ -266,14 +278,7 @@ def adjoint_main(
     parser = adjoint_parser()
     a = parser.parse_args(args)
     if a.prem and a.syn: parser.error('--prem and SYN exclude each other')
-    with interruptible() as seen:
-        try: status = _adjoint(a)
-        except BaseException:
-            if not seen: raise
-        if not seen: return status
-    status = _failed('fwinb-adjoint', 'interrupted; finished events are kept, the same command goes on', 130)
-    if args is None: _end_now()
-    return status
+    return _interrupted_or(lambda: _adjoint(a), 'fwinb-adjoint', lambda: f'finished events {_GOES_ON}', args)
 
 # %% ../nbs/commands/02_commands.ipynb #8a3f53ac
 def _adjoint(a):
@@ -283,7 +288,7 @@ def _adjoint(a):
     from fwinb.data.archive import index_archive, named_files
     from fwinb.pairs.store import locked_file
     from fwinb.pairs.workers import WorkerLost, keep_memory
-    from fwinb.select import digest_files, find_synthetics, is_store, windows_csv
+    from fwinb.select import digest_files, find_synthetics, is_store, task_runner, windows_csv
     keep_memory()    # allowed here: a command owns its process
     def say(line): print(f'fwinb-adjoint: {line}', file=sys.stderr, flush=True)
     try:
@@ -295,14 +300,15 @@ def _adjoint(a):
         syn = '' if a.prem else find_synthetics(a.obs, a.syn)
         if not syn and not a.prem: raise ValueError(f'{a.obs} holds no synthetics: name SYN, or take PREM by --prem')
         say(f'synthetics: {syn or "of PREM"}')
-        ours = [Path(a.out), Path(a.selection), windows_csv(a.selection), settings_beside(a.selection)]
-        archive = index_archive(a.obs, syn, events, inventory, ours, a.stations, a.units or '', recipe)
+        obs, syn, out, own = (os.path.abspath(p) if p else p for p in (a.obs, syn, a.out, a.selection))
+        ours = [Path(out), Path(own), windows_csv(own), settings_beside(own)]  # workers may be in another folder
+        archive = index_archive(obs, syn, events, inventory, ours, a.stations, a.units or '', recipe)
         tables = [p for p in ours[1:] if p.is_file()]
-        files = [a.obs, *([syn] if syn else []), *events, *inventory, *a.stations]
-        digest = digest_files(files, str(syn), a.units, skip=ours) + digest_files(tables)
+        files = [obs, *([syn] if syn else []), *events, *inventory, *a.stations]
+        digest = digest_files(files, syn, a.units, skip=ours) + digest_files(tables)
         with locked_file(Path(a.out)/'adjoint.json', 'fwinb-adjoint'), _workers(a) as workers:
             found = write_adjoints(a.selection, archive, a.out, a.misfit, a.code, a.whole, a.balance, workers, digest,
-                                   say)
+                                   say, task_runner(workers, say))
     except WorkerLost as e: return _failed('fwinb-adjoint', e, 1)
     except (ValueError, OSError, ImportError) as e: return _failed('fwinb-adjoint', e, 2)
     lines = [*adjoint_lines(found), f'table: {Path(a.out)/"misfits.csv"}']
@@ -334,14 +340,7 @@ def train_main(
 )->int:        # exit status: 0 success, 1 failure, 2 invalid command, 130 interrupted
     "fwinb-train: a selector for a recipe"
     a = train_parser().parse_args(args)
-    with interruptible() as seen:
-        try: status = _train(a)
-        except BaseException:
-            if not seen: raise
-        if not seen: return status
-    status = _failed('fwinb-train', 'interrupted; finished parts are kept, the same command goes on', 130)
-    if args is None: _end_now()
-    return status
+    return _interrupted_or(lambda: _train(a), 'fwinb-train', lambda: f'finished parts {_GOES_ON}', args)
 
 def _train(a):
     try: from fwinb.models.recipe_model import train_recipe

@@ -7,8 +7,8 @@ __all__ = ['APART', 'DECISIONS', 'OUTSIDE', 'APART_WORDS', 'SURE', 'ANY_GAIN', '
            'failed_event', 'describe_event', 'block_ledger', 'describe_block', 'failed_block', 'refusal',
            'disagreeing_sensors', 'decide_pairs', 'with_suspects', 'join_ledger', 'digest_files', 'NotKept',
            'Checkpoint', 'checkpoint_folder', 'need_rows', 'is_store', 'find_synthetics', 'Plan', 'plan_store',
-           'plan_archive', 'make_plan', 'run_plan', 'settle_recipe', 'Selection', 'window_settings', 'join_windows',
-           'select', 'stations_folder', 'windows_folder', 'windows_csv', 'listed_line', 'note_unlisted',
+           'plan_archive', 'make_plan', 'run_plan', 'task_runner', 'settle_recipe', 'Selection', 'window_settings',
+           'join_windows', 'select', 'stations_folder', 'windows_folder', 'windows_csv', 'listed_line', 'note_unlisted',
            'station_lines', 'write_selection', 'write_table', 'trace_table', 'compare_last', 'again_files', 'summary',
            'plot_decisions', 'plot_selection_map']
 
@@ -39,8 +39,8 @@ from .features.stations import (
 from .features.windows import (
     WindowParameters, check_parameters, parameters_for, read_parameters, window_rows, window_table)
 from .models.pretrained import (
-    INPUT, choose_model, classify, decide, describe, fitting_model, forecast_set, forecast_words, judge_windows,
-    limits_for, load_model, model_recipe, pairs_recipe, purpose_of, unlike_recipe, window_inputs)
+    INPUT, SHIPPED, choose_model, classify, decide, describe, fitting_model, forecast_set, forecast_words,
+    judge_windows, limits_for, load_model, model_recipe, pairs_recipe, purpose_of, unlike_recipe, window_inputs)
 from .pairs.plot import draw_coast, shown_windows
 from .pairs.recipes import check_recipe, load_recipe
 from .pairs.schema import CLASSES, STUDY, Recipe, recipe_dict
@@ -463,14 +463,19 @@ def run_plan(
             save(todo[i], result)
             bar.update()
         ready = partial(_ready, setup, plan.seen)
-        run = _on_dask(workers, say) if hasattr(workers, 'submit') else run_tasks
+        run = task_runner(workers, say)
         run(plan.job, [plan.tasks[i] for i in todo], ready, workers, done, lost, plan.give)
     return [results[i] for i in range(n)]
 
-def _on_dask(client, say):
-    "`run_on_dask`; Dask is needed by nobody else"
+# %% ../nbs/commands/00_select.ipynb #51596ab2
+def task_runner(
+    workers,  # processes, or a Dask `Client`
+    say,      # called with a line, if no worker is there yet
+):            # `run_tasks` or `run_on_dask`
+    "What runs tasks on these workers; Dask is needed by nobody else"
+    if not hasattr(workers, 'submit'): return run_tasks
     from fwinb.pairs.cluster import run_on_dask
-    if not client.nthreads(): say('no worker of Dask is there yet: it waits')
+    if not workers.nthreads(): say('no worker of Dask is there yet: it waits')
     return run_on_dask
 
 def _ready(setup, seen):

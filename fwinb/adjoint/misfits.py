@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MISFITS', 'TERMS', 'TINY', 'SILENCE', 'FORMULAS', 'BLOCK', 'MisfitKind', 'window_taper', 'waveform_kernel',
            'traveltime_kernel', 'hilbert_transform', 'phase_kernel', 'gabor_transpose', 'timefreq_kernel',
-           'pyadjoint_kernel', 'AdjointSources', 'adjoint_sources']
+           'pyadjoint_kernel', 'AdjointSources', 'WindowFault', 'adjoint_sources']
 
 # %% ../../nbs/adjoint/00_misfits.ipynb #63ee7c22
 from typing import NamedTuple
@@ -215,6 +215,12 @@ class AdjointSources(NamedTuple):
 
 FORMULAS = 'exact', 'pyadjoint'
 
+class WindowFault(ValueError):
+    "A window in which nothing can be measured, and why"
+    def __init__(self, name, why):
+        super().__init__(f'{name}: {why}')
+        self.why = why
+
 def _check(obs, syn, dt, windows, misfit, formula):
     "Arrays and the columns pair, left and right, if they are possible"
     if misfit not in MISFITS: raise ValueError(f'misfit is {misfit!r}, not one of {", ".join(MISFITS)}')
@@ -235,7 +241,7 @@ def _check(obs, syn, dt, windows, misfit, formula):
     def refuse(bad, why):
         if bad.any():
             i = int(np.argmax(bad))
-            raise ValueError(f'window {windows.index[i]} (pair {pair[i]}, samples {left[i]} to {right[i]}): ' + why(i))
+            raise WindowFault(f'window {windows.index[i]} (pair {pair[i]}, samples {left[i]} to {right[i]})', why(i))
     refuse((pair < 0) | (pair >= len(obs)), lambda i: f'there are {len(obs)} pairs')
     refuse((left < 0) | (right >= obs.shape[1]), lambda i: f'it leaves a trace of {obs.shape[1]} samples')
     refuse(right <= left, lambda i: 'it is empty')

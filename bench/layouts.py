@@ -8,7 +8,7 @@
 pyatoa picks windows and measures on two wave trains, three seconds apart, and writes its ASDF file; fwinb reads it. fwinb writes
 windows and adjoint sources; pyatoa loads them, makes files for SPECFEM of them, and lists them with its Inspector.
 """
-import argparse, json, subprocess, sys, tempfile, venv
+import argparse, json, subprocess, tempfile, venv
 from pathlib import Path
 
 import h5py, numpy as np, pandas as pd

@@ -1,4 +1,4 @@
-import os
+import os, shutil
 from pathlib import Path
 import pytest
 
@@ -24,6 +24,15 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def root(): return ROOT
+
+@pytest.fixture
+def few(tmp_path):
+    "Six records of one event of the sample"
+    sample = ROOT/'data/sample/raw'
+    for p in [*sorted(sample.glob('obsd/SIM1*'))[:6], sample/'quakeml/SIM1.xml', sample/'stationxml/SY.xml']:
+        (tmp_path/'obs'/p.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(p, tmp_path/'obs'/p.parent.name)
+    return tmp_path/'obs'
 
 @pytest.fixture(scope='session')
 def simulated_vaults(tmp_path_factory):

@@ -1,5 +1,4 @@
 "The next iteration: the same synthetics, later ones, better ones; and selections that cannot be compared"
-import shutil
 import numpy as np, obspy, pandas as pd, pytest
 
 pytest.importorskip('fwinb.models.pretrained')
@@ -20,14 +19,6 @@ def first(tmp_path_factory):
     out = tmp_path_factory.mktemp('first')/'old.csv'
     assert main([str(SAMPLE), str(SYNT), '--windows', '--out', str(out)]) == 0
     return out
-
-@pytest.fixture
-def few(tmp_path):
-    "Six records of one event of the sample"
-    for p in [*sorted(SAMPLE.glob('obsd/SIM1*'))[:6], SAMPLE/'quakeml/SIM1.xml', SAMPLE/'stationxml/SY.xml']:
-        (tmp_path/'obs'/p.parent.name).mkdir(parents=True, exist_ok=True)
-        shutil.copy(p, tmp_path/'obs'/p.parent.name)
-    return tmp_path/'obs'
 
 def changed(folder, change):
     "The synthetics after `change(event, NET.STA, trace)`"

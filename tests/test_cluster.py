@@ -128,9 +128,9 @@ def table(events, out, *args):
 
 @needs_dask
 def test_by_an_address(events, here, scheduler, tmp_path, monkeypatch):
-    "The bytes of the table are those of one process, from a relative path, too"
+    "The bytes of the table are those of one process, from a relative path and with a model's name, too"
     monkeypatch.chdir(events.parent)
-    assert table(Path(events.name), tmp_path/'s.csv', '--scheduler', scheduler) == here
+    assert table(Path(events.name), tmp_path/'s.csv', '--scheduler', scheduler, '--model', 'usable') == here
     with dask.config.set({'distributed.comm.timeouts.connect': '1s'}):
         assert main([str(events), '--out', str(tmp_path/'t.csv'), '--scheduler', 'tcp://127.0.0.1:9']) == 2
 
@@ -225,12 +225,13 @@ def test_slurm(events, here, tmp_path, monkeypatch):
     assert main([str(events), '--out', str(tmp_path/'t.csv'), '--slurm', 'queue']) == 2
 
 @needs_dask
-def test_adjoint_sources_by_an_address(events, here, scheduler, tmp_path):
+def test_adjoint_sources_by_an_address(events, here, scheduler, tmp_path, monkeypatch):
     "Folders of events by the workers of Dask are those of this process"
     from fwinb.commands import adjoint_main
     (tmp_path/'s.csv').write_bytes(here)
+    monkeypatch.chdir(events.parent)                    # the workers are in another folder
     for name, more in (('local', []), ('dask', ['--scheduler', scheduler])):
-        assert adjoint_main([str(tmp_path/'s.csv'), str(events), '--out', str(tmp_path/name), '--prem', *more]) == 0
+        assert adjoint_main([str(tmp_path/'s.csv'), events.name, '--out', str(tmp_path/name), '--prem', *more]) == 0
     found = sorted(p.relative_to(tmp_path/'local') for p in (tmp_path/'local').rglob('*') if p.is_file())
     assert len(found) > 12 and found == sorted(p.relative_to(tmp_path/'dask') for p in (tmp_path/'dask').rglob('*') if p.is_file())
     for p in found: assert (tmp_path/'local'/p).read_bytes() == (tmp_path/'dask'/p).read_bytes(), p

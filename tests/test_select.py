@@ -19,14 +19,6 @@ def weights():
 
 pytestmark = pytest.mark.skipif(weights() is None, reason='there are no weights of the model `usable`')
 
-@pytest.fixture
-def few(tmp_path):
-    "Six records of one event of the sample"
-    for p in [*sorted(SAMPLE.glob('obsd/SIM1*'))[:6], SAMPLE/'quakeml/SIM1.xml', SAMPLE/'stationxml/SY.xml']:
-        (tmp_path/'obs'/p.parent.name).mkdir(parents=True, exist_ok=True)
-        shutil.copy(p, tmp_path/'obs'/p.parent.name)
-    return tmp_path/'obs'
-
 def same(a, b, columns=('event', 'station', 'decision', 'reason', 'usable', 'misfit', 'lag_s'), tol=0):
     pd.testing.assert_frame_equal(a[[*columns]], b[[*columns]], rtol=tol, atol=tol, check_exact=tol == 0)
 

@@ -336,7 +336,8 @@ def displacement_after(
     steps:SyntheticSteps,
 )->np.ndarray:            # (npts,) of the pair, m
     "A synthetic along a channel, on the axis of a pair"
-    return synthetic_displacement(x, steps.dt, steps.start, *steps[3:7])
+    s = steps
+    return synthetic_displacement(x, s.dt, s.start, s.response, s.support, s.band, s.recipe)
 
 def _file_axis(syn, zero):
     start, n = syn.stats.get('file_axis', (syn.stats.starttime, len(syn)))

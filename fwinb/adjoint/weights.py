@@ -135,7 +135,6 @@ def plot_weights(
                       s=26, edgecolors='0.3', linewidths=.4, zorder=3)
     first = table.drop_duplicates('event')
     ax.plot((first.event_longitude + 180) % 360 - 180, first.event_latitude, '*', color='black', ms=9, zorder=4)
-    bar = plt.colorbar(dots, ax=ax, label='mean weight of a measurement', shrink=.8, format='%g')
-    bar.set_ticks(2.**np.arange(-9, 10), minor=False)
-    bar.minorticks_off()
+    label, ticks = 'mean weight of a measurement', 2.**np.arange(-9, 10)
+    plt.colorbar(dots, ax=ax, label=label, shrink=.8, ticks=ticks, format='%g').minorticks_off()
     return ax

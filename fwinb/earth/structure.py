@@ -11,7 +11,8 @@ __all__ = ['SOLID', 'LATITUDE', 'LONGITUDE', 'FLOOR', 'DEGREES', 'WIDE_DEGREES',
            'Earth', 'family_of', 'make_earth', 'structure_maps', 'random_earth', 'plot_map', 'save_earth', 'open_earth',
            'great_circle', 'path_average', 'SmoothMaps', 'smooth_maps', 'path_focusing', 'path_angle', 'Basis',
            'mode_basis', 'wave_bases', 'in_window', 'branch_seismograms', 'component_seismograms', 'perturb',
-           'linear_effect', 'scattered', 'exact_sum', 'far_limit']
+           'bent_branches', 'family_slowness', 'in_band', 'stretched', 'linear_effect', 'time_derivative', 'scattered',
+           'exact_sum', 'far_limit']
 
 # %% ../../nbs/earth/02_structure.ipynb #f580cfc8
 from functools import lru_cache
@@ -759,33 +760,63 @@ def perturb(
     distance_deg,  # (n,) degrees
     slowness,      # (n, frequency) mean dp/p on each path
     shift,         # (n, families) mean dln(omega) on each path; a branch beyond them is not changed by structure
-    late:float=0., # delay of the whole seismogram, s, as by an error of the origin time
+    late=0.,       # delay of the whole seismogram, s, as by an error of the origin time; a number, or (n,)
     amplitude=None, # (n, frequency) ln of the fundamental branch's amplitude, as of `path_focusing`; None: unchanged
+    farther=0.,    # km by which the source is farther away than `distance_deg`, small; a number, or (n,)
 )->np.ndarray:     # (n, nt) m
     "Seismograms of paths through structure"
-    dt, nt = basis.time[1]-basis.time[0], len(basis.time)
-    spectrum = np.fft.rfft(branches[0], 2*nt)
-    k = _in_band(basis)
-    phase = _phase(basis, distance_deg, slowness) + 2*np.pi*basis.spectrum_hz*late
-    spectrum[:,k] *= np.exp(-1j*phase[:,k]).astype(np.complex64)
-    if amplitude is not None: spectrum[:,k] *= np.exp(amplitude@basis.node[:,k]).astype(np.float32)
-    u = np.fft.irfft(spectrum, 2*nt)[:,:nt].astype(np.float32)
-    for part, e in zip(branches[1:], shift.T): u += _stretch(part, e, late/dt, basis.time[0]/dt)
-    for part in branches[1+shift.shape[1]:]: u += _stretch(part, np.zeros(len(part)), late/dt)
+    u, *rest = bent_branches(basis, branches, distance_deg, slowness, shift, late, amplitude, farther)
+    for x in rest: u += x
     return u
 
 # %% ../../nbs/earth/02_structure.ipynb #a2a4f038
-def _in_band(basis): return slice(0, int(np.searchsorted(basis.spectrum_hz, basis.band[3]+.003)))
+def bent_branches(
+    basis:Basis, branches, distance_deg, slowness, shift, late=0., amplitude=None, farther=0., # as in `perturb`
+)->list:           # of (n, nt), m
+    "The branches of `perturb`, one by one"
+    dt, nt = basis.time[1]-basis.time[0], len(basis.time)
+    late, farther = (np.broadcast_to(np.asarray(x, float), len(branches[0])) for x in (late, farther))
+    spectrum, k = np.fft.rfft(branches[0], 2*nt), in_band(basis)
+    phase = _phase(basis, distance_deg, slowness)
+    phase += 2*np.pi*basis.spectrum_hz*(late[:,None] + farther[:,None]*basis.slowness)
+    spectrum[:,k] *= np.exp(-1j*phase[:,k]).astype(np.complex64)
+    if amplitude is not None: spectrum[:,k] *= np.exp(amplitude@basis.node[:,k]).astype(np.float32)
+    out = [np.fft.irfft(spectrum, 2*nt)[:,:nt].astype(np.float32)]
+    e = np.concatenate([shift, np.zeros((len(shift), len(branches)-1-shift.shape[1]))], 1)
+    slow = np.append(family_slowness(basis), basis.slowness[k].mean())      # the last one for the near field
+    for part, x, p in zip(branches[1:], e.T, slow):
+        out.append(stretched(part, x, (late + p*farther)/dt, basis.time[0]/dt))
+    return out
+
+def family_slowness(
+    basis:Basis,
+)->np.ndarray:     # (families,) s/km; 0 for a family without a mode
+    "Mean phase slowness of each family of overtones in PREM"
+    m, w = basis.modes, _response(basis.modes, basis.band)
+    p = (m.l+.5)/m.omega/(RADIUS/1e3)
+    mean = lambda a, b: np.average(p[a:b], weights=w[a:b]) if b > a else 0.
+    return np.array([mean(a, b) for a, b in zip(basis.first[1:-1], basis.first[2:])])
+
+def in_band(
+    basis:Basis,
+)->slice:          # of `basis.spectrum_hz`
+    "The frequencies that structure acts on"
+    return slice(0, int(np.searchsorted(basis.spectrum_hz, basis.band[3]+.003)))
 
 def _phase(basis, distance_deg, slowness):
     "omega tau(omega) of each path, rad"
     km = np.radians(distance_deg)[:,None]*RADIUS/1e3
     return 2*np.pi*basis.spectrum_hz*km*basis.slowness*(slowness@basis.node)
 
-def _stretch(u, e, late=0., begin=0.):
-    "u((1+e) t - late) by cubic interpolation, (n, nt); late, and the time of the first sample, in samples"
+def stretched(
+    u,         # (n, nt)
+    e,         # (n,) shortening of the time
+    late=0.,   # delay, samples; a number, or (n,)
+    begin=0.,  # time of the first sample, in samples
+)->np.ndarray: # (n, nt)
+    "u((1+e) t - late) by cubic interpolation"
     n, nt = u.shape
-    late = np.float32(late) - np.float32(e*begin)[:,None]
+    late = np.float32(late - e*begin)[:,None]
     x = np.clip(np.float32(1+e)[:,None]*np.arange(nt, dtype=np.float32) - late, 0, nt-1)
     i = np.clip(x.astype(np.int32), 1, nt-3)
     s = x - i
@@ -805,15 +836,18 @@ def linear_effect(
     "Derivative of `perturb` with respect to the strength of structure, at PREM"
     dt, nt = basis.time[1]-basis.time[0], len(basis.time)
     spectrum = np.fft.rfft(branches[0], 2*nt)
-    k = _in_band(basis)
+    k = in_band(basis)
     spectrum[:,k] *= (-1j*_phase(basis, distance_deg, slowness)[:,k]).astype(np.complex64)
     spectrum[:,k.stop:] = 0
     g = np.fft.irfft(spectrum, 2*nt)[:,:nt].astype(np.float32)
     late = (shift.T[:,:,None]*branches[1:1+shift.shape[1]]).sum(0)
-    return g + (basis.time*_slope(late, dt)).astype(np.float32)
+    return g + (basis.time*time_derivative(late, dt)).astype(np.float32)
 
 # %% ../../nbs/earth/02_structure.ipynb #d3c5e213
-def _slope(u, dt):
+def time_derivative(
+    u,         # (..., nt)
+    dt:float,  # s
+)->np.ndarray: # same shape
     "Derivative along the last axis by central differences of sixth order; second order at the ends"
     out = np.gradient(u, dt, axis=-1)
     n = u.shape[-1]
@@ -836,7 +870,7 @@ def scattered(
     late = np.arange(0, 6*CODA, dt)
     kernel = rng.standard_normal((n, len(late)), np.float32)*(late*np.exp(-late/CODA)).astype(np.float32)
     long = next_fast_len(nt+len(late), real=True)
-    u = np.fft.irfft(np.fft.rfft(_slope(direct, dt), long)*np.fft.rfft(kernel, long), long)
+    u = np.fft.irfft(np.fft.rfft(time_derivative(direct, dt), long)*np.fft.rfft(kernel, long), long)
     norm = lambda x: np.sqrt(np.square(x, dtype=float).sum(-1))
     factor = np.divide(size*norm(direct), norm(u), out=np.zeros(n), where=norm(u) > 0)
     return (factor[:,None]*u[:,:nt]).astype(np.float32)

@@ -11,8 +11,8 @@ __all__ = ['SOLID', 'LATITUDE', 'LONGITUDE', 'FLOOR', 'DEGREES', 'WIDE_DEGREES',
            'Earth', 'family_of', 'make_earth', 'structure_maps', 'random_earth', 'plot_map', 'save_earth', 'open_earth',
            'great_circle', 'path_average', 'SmoothMaps', 'smooth_maps', 'path_focusing', 'path_angle', 'Basis',
            'mode_basis', 'wave_bases', 'in_window', 'branch_seismograms', 'component_seismograms', 'perturb',
-           'bent_branches', 'family_slowness', 'in_band', 'stretched', 'linear_effect', 'time_derivative', 'scattered',
-           'exact_sum', 'far_limit']
+           'bent_branches', 'family_slowness', 'in_band', 'fundamental_phase', 'stretched', 'linear_effect',
+           'time_derivative', 'scattered', 'exact_sum', 'far_limit']
 
 # %% ../../nbs/earth/02_structure.ipynb #f580cfc8
 from functools import lru_cache
@@ -777,8 +777,7 @@ def bent_branches(
     dt, nt = basis.time[1]-basis.time[0], len(basis.time)
     late, farther = (np.broadcast_to(np.asarray(x, float), len(branches[0])) for x in (late, farther))
     spectrum, k = np.fft.rfft(branches[0], 2*nt), in_band(basis)
-    phase = _phase(basis, distance_deg, slowness)
-    phase += 2*np.pi*basis.spectrum_hz*(late[:,None] + farther[:,None]*basis.slowness)
+    phase = fundamental_phase(basis, distance_deg, slowness, late, farther)
     spectrum[:,k] *= np.exp(-1j*phase[:,k]).astype(np.complex64)
     if amplitude is not None: spectrum[:,k] *= np.exp(amplitude@basis.node[:,k]).astype(np.float32)
     out = [np.fft.irfft(spectrum, 2*nt)[:,:nt].astype(np.float32)]
@@ -803,10 +802,18 @@ def in_band(
     "The frequencies that structure acts on"
     return slice(0, int(np.searchsorted(basis.spectrum_hz, basis.band[3]+.003)))
 
-def _phase(basis, distance_deg, slowness):
-    "omega tau(omega) of each path, rad"
+def fundamental_phase(
+    basis:Basis,
+    distance_deg,  # (n,) degrees
+    slowness,      # (n, frequency) mean dp/p on each path
+    late=None, farther=None, # (n,) s and km, as in `perturb`; None: none
+)->np.ndarray:     # (n, nf) omega tau(omega), rad; positive: later
+    "Phase by which the fundamental branch is delayed, at `basis.spectrum_hz`"
     km = np.radians(distance_deg)[:,None]*RADIUS/1e3
-    return 2*np.pi*basis.spectrum_hz*km*basis.slowness*(slowness@basis.node)
+    phase = 2*np.pi*basis.spectrum_hz*km*basis.slowness*(slowness@basis.node)
+    if late is not None: phase += 2*np.pi*basis.spectrum_hz*late[:,None]
+    if farther is not None: phase += 2*np.pi*basis.spectrum_hz*basis.slowness*farther[:,None]
+    return phase
 
 def stretched(
     u,         # (n, nt)
@@ -837,7 +844,7 @@ def linear_effect(
     dt, nt = basis.time[1]-basis.time[0], len(basis.time)
     spectrum = np.fft.rfft(branches[0], 2*nt)
     k = in_band(basis)
-    spectrum[:,k] *= (-1j*_phase(basis, distance_deg, slowness)[:,k]).astype(np.complex64)
+    spectrum[:,k] *= (-1j*fundamental_phase(basis, distance_deg, slowness)[:,k]).astype(np.complex64)
     spectrum[:,k.stop:] = 0
     g = np.fft.irfft(spectrum, 2*nt)[:,:nt].astype(np.float32)
     late = (shift.T[:,:,None]*branches[1:1+shift.shape[1]]).sum(0)

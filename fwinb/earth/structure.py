@@ -787,6 +787,7 @@ def bent_branches(
         out.append(stretched(part, x, (late + p*farther)/dt, basis.time[0]/dt))
     return out
 
+# %% ../../nbs/earth/02_structure.ipynb #b1da71bc
 def family_slowness(
     basis:Basis,
 )->np.ndarray:     # (families,) s/km; 0 for a family without a mode
@@ -802,6 +803,7 @@ def in_band(
     "The frequencies that structure acts on"
     return slice(0, int(np.searchsorted(basis.spectrum_hz, basis.band[3]+.003)))
 
+# %% ../../nbs/earth/02_structure.ipynb #91ea920d
 def fundamental_phase(
     basis:Basis,
     distance_deg,  # (n,) degrees

@@ -6,7 +6,7 @@
 __all__ = ['ROUGH', 'STUDENT', 'FIRST', 'VERSION', 'PLANS', 'STYLE', 'unit_records', 'roughness', 'Problem', 'misfit_gradient',
            'map_scores', 'held_out_misfit', 'count_pairs', 'descend', 'robust_scale', 'invert', 'Plan', 'run_name',
            'finish_experiment', 'run_study', 'collect_runs', 'save_tables', 'open_tables', 'mean_interval',
-           'study_table', 'plot_study', 'plot_maps', 'study_summary']
+           'study_table', 'study_summary', 'plot_study', 'plot_maps']
 
 # %% ../../nbs/inversion/03_invert.ipynb #763a0ea9
 import json
@@ -318,6 +318,30 @@ def study_table(
         rows[k] |= dict(experiments=error[k].notna().sum())
     return pd.DataFrame(rows).T.sort_values('error').astype(dict(experiments=int)).rename_axis('selection')
 
+# %% ../../nbs/inversion/03_invert.ipynb #05a11435
+def _error_text(row, name):
+    "A selection with its error and, from two experiments on, its interval"
+    interval = f' [{row.low:.2f}, {row.high:.2f}]' if np.isfinite(row.low) else ''
+    return f'{name!r} {row.error:.2f}{interval}'
+
+def study_summary(
+    history:pd.DataFrame,  # of `collect_runs`
+    plan:str,
+)->str:
+    "One sentence on a plan: the best selection without knowledge of the truth, and those not significantly worse"
+    table = study_table(history, plan)
+    oracle = table.error.get('oracle', np.nan)
+    table = table[~table.index.str.startswith(('oracle', 'sound'))]
+    h = history[history.plan == plan]
+    errors = h[h.iteration == h.iteration.max()].pivot(index='seed', columns='selection', values='error')
+    best, *others = table.index
+    lower_ends = {k: mean_interval((errors[k] - errors[best]).dropna())[1] for k in others}
+    similar = [_error_text(table.loc[k], k) for k, low in lower_ends.items() if not low > 0]
+    text = f'{plan}: smallest error {_error_text(table.loc[best], best)}'
+    if similar: text += f", statistically indistinguishable from {', '.join(similar)}"
+    if 'all' in others: text += f"; all pairs {table.error['all']:.2f}"
+    return f'{text}; oracle {oracle:.2f}'
+
 # %% ../../nbs/inversion/03_invert.ipynb #4d3fc6db
 STYLE = {   # of curves; the other selections are in the table
     'all': ('0.55', '-'), 'all, robust': ('0.55', '--'), 'misfit': ('#cc79a7', '-'),
@@ -376,27 +400,3 @@ def plot_maps(
     fig.supxlabel('east (km)', fontsize='medium'); fig.supylabel('north (km)', fontsize='medium')
     fig.colorbar(axs[0,0].collections[0], ax=axs, label='$\\delta c/c$ (%)', shrink=.6)
     return fig
-
-# %% ../../nbs/inversion/03_invert.ipynb #05a11435
-def _error_text(row, name):
-    "A selection with its error and, from two experiments on, its interval"
-    interval = f' [{row.low:.2f}, {row.high:.2f}]' if np.isfinite(row.low) else ''
-    return f'{name!r} {row.error:.2f}{interval}'
-
-def study_summary(
-    history:pd.DataFrame,  # of `collect_runs`
-    plan:str,
-)->str:
-    "One sentence on a plan: the best selection without knowledge of the truth, and those not significantly worse"
-    table = study_table(history, plan)
-    oracle = table.error.get('oracle', np.nan)
-    table = table[~table.index.str.startswith(('oracle', 'sound'))]
-    h = history[history.plan == plan]
-    errors = h[h.iteration == h.iteration.max()].pivot(index='seed', columns='selection', values='error')
-    best, *others = table.index
-    lower_ends = {k: mean_interval((errors[k] - errors[best]).dropna())[1] for k in others}
-    similar = [_error_text(table.loc[k], k) for k, low in lower_ends.items() if not low > 0]
-    text = f'{plan}: smallest error {_error_text(table.loc[best], best)}'
-    if similar: text += f", statistically indistinguishable from {', '.join(similar)}"
-    if 'all' in others: text += f"; all pairs {table.error['all']:.2f}"
-    return f'{text}; oracle {oracle:.2f}'

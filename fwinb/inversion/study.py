@@ -8,7 +8,7 @@ __all__ = ['FIRST_SEED', 'LOW', 'ITERATIONS', 'VERSION', 'PLANS', 'SCORES', 'SHO
            'finish_setting', 'run_study', 'Tables', 'collect_runs', 'save_tables', 'open_tables', 'stored_map',
            'final_scores', 'study_table', 'paired_claims', 'plot_curves', 'plot_globes']
 
-# %% ../../nbs/inversion/09_study.ipynb #bb052c24
+# %% ../../nbs/inversion/09_study.ipynb #fdd44716
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from .choices import CHOICES, Choice, Truth, View, linearly_usable, skipped, sou
 from .gauss_newton import Fit, Step, gauss_newton_step, precision
 from .sphere import Maps, Model, Sphere, harmonic_maps, prem_model, synthetics, true_maps
 
-# %% ../../nbs/inversion/09_study.ipynb #6de4c934
+# %% ../../nbs/inversion/09_study.ipynb #d3db8a74
 FIRST_SEED = 2900          # of the study; no selector has seen these Earths
 LOW = 6                    # degree up to which maps are compared
 ITERATIONS = 5             # of select and fit
@@ -44,7 +44,7 @@ class Plan(NamedTuple):
     held:int=12               # events whose paths are for judging
     stations:int=30          # of an event
 
-# %% ../../nbs/inversion/09_study.ipynb #2c781e00
+# %% ../../nbs/inversion/09_study.ipynb #1d6926a8
 _MAIN = ('all', 'all, robust', 'misfit', 'rule', 'half-period rule', 'usable', 'phase', 'oracle, linear',
          'oracle, sound', 'usable + terms', 'half-period rule, delay', 'phase, delay')
 
@@ -63,7 +63,7 @@ PLANS = {p.name: p for p in (
          _WORLD._replace(strength=2.), shortest=(110., 110., 75., 75.)),
     Plan('three components', 'Z, R and T to 5400 s', _SEVEN, recipe='surface', events=36, held=10, stations=20))}
 
-# %% ../../nbs/inversion/09_study.ipynb #b26f77f2
+# %% ../../nbs/inversion/09_study.ipynb #fde0c8b9
 class Setting(NamedTuple):
     "Everything that the inversions of one Earth have in common"
     plan:Plan
@@ -83,7 +83,7 @@ def on_paths(
     both = [path_structure(earth, *sphere.way, component=w) for w in sphere.waves]
     return tuple(np.stack(x)[sphere.wave,np.arange(len(sphere))] for x in zip(*both))
 
-# %% ../../nbs/inversion/09_study.ipynb #279c2e12
+# %% ../../nbs/inversion/09_study.ipynb #0ccef4b6
 def make_setting(
     plan:Plan,
     seed:int,
@@ -95,15 +95,16 @@ def make_setting(
                            world=plan.world, linear=True, progress=False)
     number = np.array([int(e.split('.')[1]) for e in every.event.values.astype(str)])
     earth = prepare(seed, earths=1, recipe=recipe, world=plan.world).earths[0]
-    rows = np.flatnonzero(number < plan.events), np.flatnonzero((number >= plan.events) & (number < plan.events+plan.held))
-    pairs, held = (every.isel(pair=r) for r in rows)
+    last = plan.events + plan.held
+    of = (number < plan.events), (number >= plan.events) & (number < last)
+    pairs, held = (every.isel(pair=np.flatnonzero(x)) for x in of)
     sphere, test = Sphere(pairs), Sphere(held)
     truth = Truth(pairs.perturbed.values.astype(float), on_paths(earth, sphere))
     clean = synthetics(test, structure=on_paths(earth, test))
     light = pairs.drop_vars(['linear', 'perturbed'])
     return Setting(plan, seed, light, sphere, truth, true_maps(earth, sphere.maps, sphere.waves), test, clean)
 
-# %% ../../nbs/inversion/09_study.ipynb #eb4cad3d
+# %% ../../nbs/inversion/09_study.ipynb #9064aa4e
 def map_scores(
     maps, truth,     # (waves, maps, k)
     least:Maps=Maps(),
@@ -120,18 +121,18 @@ def map_scores(
     by_degree = {f'correlation_{d}': alike(l == d) for d in range(1, least.lmax+1)}
     return dict(correlation=alike(k), spurious=float(spurious.mean())) | by_degree
 
-# %% ../../nbs/inversion/09_study.ipynb #661ed9f5
+# %% ../../nbs/inversion/09_study.ipynb #19e5914d
 def variance_reduction(
     setting:Setting,
     model:Model,
 )->float:            # 1: all of it; 0: as PREM; negative: worse
-    "Share of the energy of clean unseen records, less those of PREM, that the maps explain; every trace counts the same"
+    "Share of the difference of clean unseen records to PREM that the maps explain; every trace counts the same"
     t = setting.test
     syn, size = synthetics(t, prem_model(t)._replace(maps=model.maps)), norm(setting.clean)
     share = lambda u: ((norm(setting.clean-u)/size)**2).sum()
     return float(1 - share(syn)/share(t.prem))
 
-# %% ../../nbs/inversion/09_study.ipynb #455ce4f9
+# %% ../../nbs/inversion/09_study.ipynb #72f29cc1
 def start_model(
     setting:Setting,
 )->Model:
@@ -144,12 +145,12 @@ def counted(
     view:View,
     keep,            # (n,) bool
 )->dict:
-    "Share of the pairs that are admitted, and among these of the sound ones, those usable in a linear step, and the skipped"
+    "Shares of the pairs: admitted, and of these the sound, the usable in a linear step, the sound but skipped"
     mean = lambda x: float(x[keep].mean()) if keep.any() else np.nan
     return dict(admitted=float(keep.mean()), sound=mean(sound(view)), usable=mean(linearly_usable(view)),
                 skipped=mean(skipped(view) & sound(view)))
 
-# %% ../../nbs/inversion/09_study.ipynb #78992e31
+# %% ../../nbs/inversion/09_study.ipynb #c3d154b4
 def invert(
     setting:Setting,
     choice:Choice,
@@ -175,7 +176,7 @@ def invert(
         model = step.model
     return model, pd.DataFrame(rows)
 
-# %% ../../nbs/inversion/09_study.ipynb #df6cdf95
+# %% ../../nbs/inversion/09_study.ipynb #58534f89
 def run_path(
     folder,
     plan:str,            # of `PLANS`
@@ -203,11 +204,13 @@ def finish_setting(
         setting = make_setting(PLANS[plan], seed)
         for name, path in missing.items():
             model, history = invert(setting, CHOICES[name], iterations)
-            note = dict(plan=plan, seed=seed, selection=name, pairs=len(setting.sphere), history=history.to_dict('list'),
-                        maps=model.maps.round(6).tolist(), truth=setting.maps.round(6).tolist())
+            maps = {k: x.round(6).tolist() for k, x in dict(maps=model.maps, truth=setting.maps).items()}
+            note = dict(plan=plan, seed=seed, selection=name, pairs=len(setting.sphere))
+            note |= dict(history=history.to_dict('list')) | maps
             with atomic_path(path) as tmp: tmp.write_text(json.dumps(note), encoding='utf-8')
             if progress: print(f'{plan}, seed {seed}, {name}: {history.variance_reduction.iloc[-1]:.2f}', flush=True)
 
+# %% ../../nbs/inversion/09_study.ipynb #f1033dd0
 def run_study(
     folder,                  # of the runs; the same call resumes
     plans=tuple(PLANS),
@@ -227,7 +230,7 @@ def run_study(
     with joblib.parallel_config(**parallel):
         joblib.Parallel(n_jobs=processes)(joblib.delayed(finish_setting)(*t) for t in tasks)
 
-# %% ../../nbs/inversion/09_study.ipynb #76ef0de1
+# %% ../../nbs/inversion/09_study.ipynb #e86e994c
 SCORES = ['variance_reduction', 'correlation', 'spurious', 'admitted', 'sound', 'usable', 'skipped', 'weight']
 SHOWN = 'misfit', 'rule', 'usable', 'phase, delay', 'all', 'oracle, linear'      # maps that are kept
 
@@ -237,13 +240,14 @@ class Tables(NamedTuple):
     degrees:pd.DataFrame   # correlation by degree after the last iteration, a row per plan, seed and selection
     maps:pd.DataFrame      # coefficients, a row per plan, seed, selection (or 'truth'), wave and map, of the first seed
 
-# %% ../../nbs/inversion/09_study.ipynb #5b194e35
+# %% ../../nbs/inversion/09_study.ipynb #a6188bb5
 def collect_runs(
     folder,                # of `run_study`
     iterations:int=ITERATIONS, # of it; runs of other lengths are ignored
 )->Tables:
     "Read the runs in the folder"
-    notes = [json.loads(p.read_text(encoding='utf-8')) for p in sorted(Path(folder).glob(f'*_{iterations}-v{VERSION}.json'))]
+    paths = sorted(Path(folder).glob(f'*_{iterations}-v{VERSION}.json'))
+    notes = [json.loads(p.read_text(encoding='utf-8')) for p in paths]
     if not notes: raise ValueError(f'{folder} holds no run of {iterations} iterations, version {VERSION}')
     first, history, degrees, maps = min(n['seed'] for n in notes), [], [], {}
     for n in notes:
@@ -261,7 +265,7 @@ def collect_runs(
     return Tables(sort(pd.concat(history)), sort(pd.concat(degrees))[[*key, *(c for c in degrees[0] if c not in key)]],
                   sort(pd.DataFrame(rows)))
 
-# %% ../../nbs/inversion/09_study.ipynb #49029328
+# %% ../../nbs/inversion/09_study.ipynb #a72f6cb8
 def save_tables(folder, tables:Tables):
     "Write history.csv, degrees.csv and maps.csv; of the maps those of the first plan"
     keep = tables.maps[tables.maps.plan == (tables.maps.plan[0] if 'mixed' not in set(tables.maps.plan) else 'mixed')]
@@ -286,7 +290,7 @@ def stored_map(
     c = t.filter(regex='^c[0-9]+$').values[0]
     return np.tensordot(c, harmonic_maps(int(np.sqrt(len(c)))-1)[1], 1)
 
-# %% ../../nbs/inversion/09_study.ipynb #e3764b89
+# %% ../../nbs/inversion/09_study.ipynb #8cf806da
 def final_scores(
     history:pd.DataFrame,   # of `collect_runs`
     plan:str,
@@ -315,7 +319,7 @@ def study_table(
     t = pd.DataFrame(rows).T.sort_values('explained', ascending=False)
     return t.astype(dict(Earths=int)).rename_axis('selection')
 
-# %% ../../nbs/inversion/09_study.ipynb #c7363b6e
+# %% ../../nbs/inversion/09_study.ipynb #37c9f48a
 def paired_claims(
     history:pd.DataFrame,   # of `collect_runs`
     claims,                 # (words, plan, selection, other selection) each
@@ -331,7 +335,7 @@ def paired_claims(
                          told_apart=bool(low > 0 or high < 0)))
     return pd.DataFrame(rows)
 
-# %% ../../nbs/inversion/09_study.ipynb #37835d8b
+# %% ../../nbs/inversion/09_study.ipynb #a2a4839b
 STYLE = {   # of curves; the other selections are in the table
     'all': ('0.6', '-'), 'all, robust': ('0.6', '--'), 'misfit': ('#cc79a7', '-'), 'rule': ('#e69f00', '-'),
     'half-period rule': ('#e69f00', '--'), 'usable': ('#0072b2', '-'), 'usable + terms': ('#0072b2', ':'),
@@ -357,7 +361,7 @@ def plot_curves(
     fig.legend(*axs[0].get_legend_handles_labels(), loc='outside right center', frameon=False, fontsize='small')
     return fig
 
-# %% ../../nbs/inversion/09_study.ipynb #9e09c926
+# %% ../../nbs/inversion/09_study.ipynb #5d77d647
 def plot_globes(
     maps:dict,             # name -> (90, 180) dp/p; the first is the truth
     limit:float=4.,        # of the colours, %

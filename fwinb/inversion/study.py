@@ -8,7 +8,7 @@ __all__ = ['FIRST_SEED', 'LOW', 'ITERATIONS', 'VERSION', 'PLANS', 'SCORES', 'SHO
            'finish_setting', 'run_study', 'Tables', 'collect_runs', 'save_tables', 'open_tables', 'stored_map',
            'final_scores', 'study_table', 'paired_claims', 'plot_curves', 'plot_globes']
 
-# %% ../../nbs/inversion/09_study.ipynb #fdd44716
+# %% ../../nbs/inversion/09_study.ipynb #08fe2952
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from .choices import CHOICES, Choice, Truth, View, linearly_usable, skipped, sou
 from .gauss_newton import Fit, Step, gauss_newton_step, precision
 from .sphere import Maps, Model, Sphere, harmonic_maps, prem_model, synthetics, true_maps
 
-# %% ../../nbs/inversion/09_study.ipynb #d3db8a74
+# %% ../../nbs/inversion/09_study.ipynb #028c819f
 FIRST_SEED = 2900          # of the study; no selector has seen these Earths
 LOW = 6                    # degree up to which maps are compared
 ITERATIONS = 5             # of select and fit
@@ -44,7 +44,7 @@ class Plan(NamedTuple):
     held:int=12               # events whose paths are for judging
     stations:int=30          # of an event
 
-# %% ../../nbs/inversion/09_study.ipynb #1d6926a8
+# %% ../../nbs/inversion/09_study.ipynb #7f2e0b21
 _MAIN = ('all', 'all, robust', 'misfit', 'rule', 'half-period rule', 'usable', 'phase', 'oracle, linear',
          'oracle, sound', 'usable + terms', 'half-period rule, delay', 'phase, delay')
 
@@ -63,7 +63,7 @@ PLANS = {p.name: p for p in (
          _WORLD._replace(strength=2.), shortest=(110., 110., 75., 75.)),
     Plan('three components', 'Z, R and T to 5400 s', _SEVEN, recipe='surface', events=36, held=10, stations=20))}
 
-# %% ../../nbs/inversion/09_study.ipynb #fde0c8b9
+# %% ../../nbs/inversion/09_study.ipynb #6406ef08
 class Setting(NamedTuple):
     "Everything that the inversions of one Earth have in common"
     plan:Plan
@@ -83,7 +83,7 @@ def on_paths(
     both = [path_structure(earth, *sphere.way, component=w) for w in sphere.waves]
     return tuple(np.stack(x)[sphere.wave,np.arange(len(sphere))] for x in zip(*both))
 
-# %% ../../nbs/inversion/09_study.ipynb #0ccef4b6
+# %% ../../nbs/inversion/09_study.ipynb #f1806c7a
 def make_setting(
     plan:Plan,
     seed:int,
@@ -104,7 +104,7 @@ def make_setting(
     light = pairs.drop_vars(['linear', 'perturbed'])
     return Setting(plan, seed, light, sphere, truth, true_maps(earth, sphere.maps, sphere.waves), test, clean)
 
-# %% ../../nbs/inversion/09_study.ipynb #9064aa4e
+# %% ../../nbs/inversion/09_study.ipynb #e5e8ac6f
 def map_scores(
     maps, truth,     # (waves, maps, k)
     least:Maps=Maps(),
@@ -121,7 +121,7 @@ def map_scores(
     by_degree = {f'correlation_{d}': alike(l == d) for d in range(1, least.lmax+1)}
     return dict(correlation=alike(k), spurious=float(spurious.mean())) | by_degree
 
-# %% ../../nbs/inversion/09_study.ipynb #19e5914d
+# %% ../../nbs/inversion/09_study.ipynb #0168017f
 def variance_reduction(
     setting:Setting,
     model:Model,
@@ -132,7 +132,7 @@ def variance_reduction(
     share = lambda u: ((norm(setting.clean-u)/size)**2).sum()
     return float(1 - share(syn)/share(t.prem))
 
-# %% ../../nbs/inversion/09_study.ipynb #72f29cc1
+# %% ../../nbs/inversion/09_study.ipynb #13808650
 def start_model(
     setting:Setting,
 )->Model:
@@ -150,7 +150,7 @@ def counted(
     return dict(admitted=float(keep.mean()), sound=mean(sound(view)), usable=mean(linearly_usable(view)),
                 skipped=mean(skipped(view) & sound(view)))
 
-# %% ../../nbs/inversion/09_study.ipynb #c3d154b4
+# %% ../../nbs/inversion/09_study.ipynb #d22dfa0d
 def invert(
     setting:Setting,
     choice:Choice,
@@ -176,7 +176,7 @@ def invert(
         model = step.model
     return model, pd.DataFrame(rows)
 
-# %% ../../nbs/inversion/09_study.ipynb #58534f89
+# %% ../../nbs/inversion/09_study.ipynb #3f08b699
 def run_path(
     folder,
     plan:str,            # of `PLANS`
@@ -190,27 +190,27 @@ def run_path(
 
 def finish_setting(
     folder,              # of the runs
-    plan:str,            # of `PLANS`
+    plan:Plan,
     seed:int,
     choices=None,        # names; None: those of the plan
     iterations:int=ITERATIONS,
     progress:bool=False,
 )->None:
     "Compute the runs of one Earth that are missing in the folder"
-    paths = {k: run_path(folder, plan, seed, k, iterations) for k in choices or PLANS[plan].choices}
+    paths = {k: run_path(folder, plan.name, seed, k, iterations) for k in choices or plan.choices}
     missing = {k: p for k, p in paths.items() if not p.exists()}
     if not missing: return
     with threadpool_limits(1):                              # the rounding depends on the number of threads
-        setting = make_setting(PLANS[plan], seed)
+        setting = make_setting(plan, seed)
         for name, path in missing.items():
             model, history = invert(setting, CHOICES[name], iterations)
             maps = {k: x.round(6).tolist() for k, x in dict(maps=model.maps, truth=setting.maps).items()}
-            note = dict(plan=plan, seed=seed, selection=name, pairs=len(setting.sphere))
+            note = dict(plan=plan.name, seed=seed, selection=name, pairs=len(setting.sphere))
             note |= dict(history=history.to_dict('list')) | maps
             with atomic_path(path) as tmp: tmp.write_text(json.dumps(note), encoding='utf-8')
-            if progress: print(f'{plan}, seed {seed}, {name}: {history.variance_reduction.iloc[-1]:.2f}', flush=True)
+            if progress: print(f'{plan.name}, seed {seed}, {name}: {history.variance_reduction.iloc[-1]:.2f}', flush=True)
 
-# %% ../../nbs/inversion/09_study.ipynb #f1033dd0
+# %% ../../nbs/inversion/09_study.ipynb #5514a8d2
 def run_study(
     folder,                  # of the runs; the same call resumes
     plans=tuple(PLANS),
@@ -225,14 +225,14 @@ def run_study(
     if unknown:
         known = f'plans ({", ".join(PLANS)}) nor selections ({"; ".join(CHOICES)})'
         raise ValueError(f'{sorted(unknown)} are neither {known}')
-    tasks = [(folder, p, s, choices, iterations, progress) for s in seeds for p in plans]
+    tasks = [(folder, PLANS[p], s, choices, iterations, progress) for s in seeds for p in plans]
     parallel = dict(backend='loky', inner_max_num_threads=1) if processes > 1 else dict(backend='sequential')
     with joblib.parallel_config(**parallel):
         joblib.Parallel(n_jobs=processes)(joblib.delayed(finish_setting)(*t) for t in tasks)
 
-# %% ../../nbs/inversion/09_study.ipynb #e86e994c
+# %% ../../nbs/inversion/09_study.ipynb #6eaf7aa4
 SCORES = ['variance_reduction', 'correlation', 'spurious', 'admitted', 'sound', 'usable', 'skipped', 'weight']
-SHOWN = 'misfit', 'rule', 'usable', 'phase, delay', 'all', 'oracle, linear'      # maps that are kept
+SHOWN = 'misfit', 'rule', 'usable', 'phase', 'all', 'oracle, linear'      # maps that are kept
 
 class Tables(NamedTuple):
     "A study on disk"
@@ -240,7 +240,7 @@ class Tables(NamedTuple):
     degrees:pd.DataFrame   # correlation by degree after the last iteration, a row per plan, seed and selection
     maps:pd.DataFrame      # coefficients, a row per plan, seed, selection (or 'truth'), wave and map, of the first seed
 
-# %% ../../nbs/inversion/09_study.ipynb #a6188bb5
+# %% ../../nbs/inversion/09_study.ipynb #4b80122a
 def collect_runs(
     folder,                # of `run_study`
     iterations:int=ITERATIONS, # of it; runs of other lengths are ignored
@@ -265,7 +265,7 @@ def collect_runs(
     return Tables(sort(pd.concat(history)), sort(pd.concat(degrees))[[*key, *(c for c in degrees[0] if c not in key)]],
                   sort(pd.DataFrame(rows)))
 
-# %% ../../nbs/inversion/09_study.ipynb #a72f6cb8
+# %% ../../nbs/inversion/09_study.ipynb #3e7912f8
 def save_tables(folder, tables:Tables):
     "Write history.csv, degrees.csv and maps.csv; of the maps those of the first plan"
     keep = tables.maps[tables.maps.plan == (tables.maps.plan[0] if 'mixed' not in set(tables.maps.plan) else 'mixed')]
@@ -290,7 +290,7 @@ def stored_map(
     c = t.filter(regex='^c[0-9]+$').values[0]
     return np.tensordot(c, harmonic_maps(int(np.sqrt(len(c)))-1)[1], 1)
 
-# %% ../../nbs/inversion/09_study.ipynb #8cf806da
+# %% ../../nbs/inversion/09_study.ipynb #3b360ce7
 def final_scores(
     history:pd.DataFrame,   # of `collect_runs`
     plan:str,
@@ -319,7 +319,7 @@ def study_table(
     t = pd.DataFrame(rows).T.sort_values('explained', ascending=False)
     return t.astype(dict(Earths=int)).rename_axis('selection')
 
-# %% ../../nbs/inversion/09_study.ipynb #37c9f48a
+# %% ../../nbs/inversion/09_study.ipynb #0614d597
 def paired_claims(
     history:pd.DataFrame,   # of `collect_runs`
     claims,                 # (words, plan, selection, other selection) each
@@ -335,7 +335,7 @@ def paired_claims(
                          told_apart=bool(low > 0 or high < 0)))
     return pd.DataFrame(rows)
 
-# %% ../../nbs/inversion/09_study.ipynb #a2a4839b
+# %% ../../nbs/inversion/09_study.ipynb #03fcdd84
 STYLE = {   # of curves; the other selections are in the table
     'all': ('0.6', '-'), 'all, robust': ('0.6', '--'), 'misfit': ('#cc79a7', '-'), 'rule': ('#e69f00', '-'),
     'half-period rule': ('#e69f00', '--'), 'usable': ('#0072b2', '-'), 'usable + terms': ('#0072b2', ':'),
@@ -347,8 +347,8 @@ def plot_curves(
 ):                         # the figure
     "Means over Earths by iteration: variance reduction, correlation of the maps, share of the pairs"
     import matplotlib.pyplot as plt
-    labels = dict(variance_reduction='variance reduction of clean unseen records', admitted='pairs admitted (%)',
-                  correlation=f'correlation of the maps, degrees 1-{LOW}')
+    labels = dict(variance_reduction='variance reduction', correlation=f'correlation, degrees 1-{LOW}',
+                  admitted='pairs admitted (%)')
     fig, axs = plt.subplots(1, 3, figsize=(10, 3.2), dpi=80, layout='constrained')
     h = history[history.plan == plan].assign(admitted=lambda t: 100*t.admitted)
     for name in [k for k in STYLE if k in set(h.selection)]:
@@ -361,23 +361,23 @@ def plot_curves(
     fig.legend(*axs[0].get_legend_handles_labels(), loc='outside right center', frameon=False, fontsize='small')
     return fig
 
-# %% ../../nbs/inversion/09_study.ipynb #5d77d647
+# %% ../../nbs/inversion/09_study.ipynb #de4a57b9
 def plot_globes(
     maps:dict,             # name -> (90, 180) dp/p; the first is the truth
     limit:float=4.,        # of the colours, %
-    label='$\\delta p/p$ (%)',
+    label='$\\delta c/c$ (%)',
 ):                         # the figure
-    "Global maps, and below each its difference to the first"
+    "Phase velocity, fast in blue, and below each map its difference to the first"
     import matplotlib.pyplot as plt
     names = [*maps]
     fig, axs = plt.subplots(2, len(names), figsize=(2.55*len(names), 3.1), dpi=100, layout='constrained', squeeze=False)
     draw = dict(cmap='RdBu', vmin=-limit, vmax=limit, rasterized=True)
     for name, (top, below) in zip(names, axs.T):
-        image = top.pcolormesh(LONGITUDE, LATITUDE, 100*maps[name], **draw)
+        image = top.pcolormesh(LONGITUDE, LATITUDE, -100*maps[name], **draw)
         top.set_title(name, fontsize='small')
         if name == names[0]: below.set_axis_off()
         else:
-            below.pcolormesh(LONGITUDE, LATITUDE, 100*(maps[name]-maps[names[0]]), **draw)
+            below.pcolormesh(LONGITUDE, LATITUDE, -100*(maps[name]-maps[names[0]]), **draw)
             below.set_title(f'less {names[0]}', fontsize='x-small')
         for ax in (top, below):
             if ax.axison: draw_coast(ax).set(xticks=[], yticks=[], xlabel='', ylabel='')

@@ -1,6 +1,6 @@
-"""Inversions with membrane waves: CPU time of five selections of one experiment, six iterations each, and of one gradient by number of threads. Run by hand: python bench/invert.py [seed]
+"""CPU time of inversions: five selections of one simulated Earth, five iterations each; the same on the membrane, six iterations; and a membrane gradient by number of threads. Run by hand: python bench/invert.py [seed]
 
-CPU seconds of the whole process (one thread), experiment included. The threads are compared side by side, in turns; with other work on the machine's cores two threads can be many times slower than one.
+On the Earth the cost of an iteration grows with pairs x maps, and with (maps x coefficients)^3 for the solution. CPU seconds of the whole process (one thread), experiment included. The threads are compared side by side, in turns; with other work on the machine's cores two threads can be many times slower than one.
 """
 import os
 for k in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'): os.environ.setdefault(k, '1')
@@ -12,8 +12,21 @@ from fwinb.inversion.experiment import make_experiment
 from fwinb.inversion.selections import SELECTIONS
 from fwinb.inversion.invert import Problem, invert, misfit_gradient
 from fwinb.inversion.membrane import NODES, make_grid, speed_map, waves
+from fwinb.inversion import choices, study
 
 FIVE = ('all', 'misfit', 'rule', 'network', 'oracle')
+FIVE_OF_EARTH = ('all', 'misfit', 'rule', 'usable', 'oracle, linear')
+
+def earth(seed):
+    "CPU seconds of the inversions of one simulated Earth"
+    c0 = time.process_time()
+    setting = study.make_setting(study.PLANS['mixed'], study.FIRST_SEED+seed)
+    print(f'Earth: {time.process_time()-c0:.0f} s of CPU, {len(setting.sphere)} pairs of {setting.plan.events} earthquakes')
+    for name in FIVE_OF_EARTH:
+        c = time.process_time()
+        history = study.invert(setting, choices.CHOICES[name])[1]
+        print(f'{name:14s} {time.process_time()-c:5.0f} s of CPU, variance reduction {history.variance_reduction.iloc[-1]:.2f}', flush=True)
+    print(f'one Earth, five selections: {(time.process_time()-c0)/60:.1f} CPU-minutes')
 
 def gradient_seconds(experiment, grid, threads):
     "CPU and wall-clock seconds of the waves of all events and their derivative"
@@ -24,6 +37,7 @@ def gradient_seconds(experiment, grid, threads):
 
 if __name__ == '__main__':
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    earth(seed)
     c0 = time.process_time()
     experiment, grid = make_experiment(seed, 'mixed'), make_grid()
     print(f'experiment: {time.process_time()-c0:.0f} s of CPU, {len(experiment.table)} pairs of {len(experiment.events)} earthquakes')

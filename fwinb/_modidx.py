@@ -2202,8 +2202,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'fwinb.inversion.invert.invert': ('inversion/invert.html#invert', 'fwinb/inversion/invert.py'),
                                         'fwinb.inversion.invert.map_scores': ( 'inversion/invert.html#map_scores',
                                                                                'fwinb/inversion/invert.py'),
-                                        'fwinb.inversion.invert.mean_interval': ( 'inversion/invert.html#mean_interval',
-                                                                                  'fwinb/inversion/invert.py'),
                                         'fwinb.inversion.invert.misfit_gradient': ( 'inversion/invert.html#misfit_gradient',
                                                                                     'fwinb/inversion/invert.py'),
                                         'fwinb.inversion.invert.open_tables': ( 'inversion/invert.html#open_tables',

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ROUGH', 'STUDENT', 'FIRST', 'VERSION', 'PLANS', 'STYLE', 'unit_records', 'roughness', 'Problem', 'misfit_gradient',
            'map_scores', 'held_out_misfit', 'count_pairs', 'descend', 'robust_scale', 'invert', 'Plan', 'run_name',
-           'finish_experiment', 'run_study', 'collect_runs', 'save_tables', 'open_tables', 'mean_interval',
-           'study_table', 'study_summary', 'plot_study', 'plot_maps']
+           'finish_experiment', 'run_study', 'collect_runs', 'save_tables', 'open_tables', 'study_table',
+           'study_summary', 'plot_study', 'plot_maps']
 
 # %% ../../nbs/inversion/03_invert.ipynb #763a0ea9
 import json
@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import joblib, numpy as np, pandas as pd, torch
 from scipy.optimize import minimize
-from scipy.stats import t as student
 
 from .experiment import DT, SyntheticExperiment, coverage, make_experiment, pair_table, synthetics
 from .membrane import NODES, Grid, make_grid, node_map, one_thread, plot_map, speed_map, waves
 from .selections import SELECTIONS, Look, Selection
 from ..labels.correlation import cross_correlation
+from ..pairs.bootstrap import mean_interval
 from ..pairs.store import atomic_path
 
 # %% ../../nbs/inversion/03_invert.ipynb #e6a24831
@@ -284,16 +284,6 @@ def open_tables(
     history, m = (pd.read_csv(Path(folder)/k) for k in ('history.csv', 'models.csv'))
     models = {tuple(r[:3]): np.array(r[3:], float).reshape(NODES, NODES) for r in m.itertuples(index=False)}
     return history, models
-
-# %% ../../nbs/inversion/03_invert.ipynb #53945e4e
-def mean_interval(
-    x,                # (n,) one value per experiment
-    level:float=.95,
-)->tuple:             # mean, lower and upper end; NaN for the ends with one value
-    "Mean over experiments with Student's interval"
-    x = np.asarray(x, float)
-    half = student.ppf((1+level)/2, len(x)-1)*x.std(ddof=1)/np.sqrt(len(x)) if len(x) > 1 else np.nan
-    return x.mean(), x.mean()-half, x.mean()+half
 
 # %% ../../nbs/inversion/03_invert.ipynb #f339df5f
 def study_table(

@@ -6,7 +6,7 @@
 __all__ = ['ALIKE_FROM', 'AMPLITUDE', 'EARLY', 'SHARE', 'PRECISION', 'CHOICES', 'WITH_TERMS', 'Truth', 'View', 'filtered',
            'half_period', 'sound', 'skipped', 'linearly_usable', 'Choice']
 
-# %% ../../nbs/inversion/08_choices.ipynb #95248875
+# %% ../../nbs/inversion/08_choices.ipynb #b43c35d3
 from functools import cached_property, partial
 from typing import Callable, NamedTuple
 import numpy as np, xarray as xr
@@ -21,7 +21,7 @@ from ..pairs.schema import recipe_of
 from .gauss_newton import long_periods
 from .sphere import Model, Sphere, structure_effect
 
-# %% ../../nbs/inversion/08_choices.ipynb #3532b148
+# %% ../../nbs/inversion/08_choices.ipynb #135e0899
 ALIKE_FROM = .8     # smallest correlation of a pair whose shape fits
 AMPLITUDE = .5      # largest |ln A| of the hand rule
 EARLY = .2          # its largest delay, in shortest periods
@@ -34,7 +34,7 @@ class Truth(NamedTuple):
     structure:tuple=None      # dp/p (n, frequency) and dln(omega) (n, families) on each path
     linear:np.ndarray=None    # (n, npts) linear effect of structure at PREM; where `structure` is not known
 
-# %% ../../nbs/inversion/08_choices.ipynb #255819ae
+# %% ../../nbs/inversion/08_choices.ipynb #f24345e5
 class View:
     "What a selection may use: pairs with the synthetics of the present model, and what follows from them, on first use"
     def __init__(
@@ -71,7 +71,7 @@ class View:
     def amplitude(self):
         with np.errstate(divide='ignore'): return np.log(norm(self.obs)/norm(self.syn))
 
-# %% ../../nbs/inversion/08_choices.ipynb #fb4bee50
+# %% ../../nbs/inversion/08_choices.ipynb #1475b1fc
 def filtered(
     view:View,
     u,             # (n, npts)
@@ -108,7 +108,7 @@ def linearly_usable(
     else: effect = structure_effect(view.sphere, view.model.maps, t.structure)
     return linear_error(view.obs, view.syn, effect) < USABLE
 
-# %% ../../nbs/inversion/08_choices.ipynb #93a0d29a
+# %% ../../nbs/inversion/08_choices.ipynb #4a920ac9
 def _all(view): return view.alive
 def _random(view): return view.alive & (np.random.default_rng(len(view)).random(len(view)) < SHARE)
 def _classes(view): return view.alive & np.isin(view.described('waveform')[1].grade.values, (1, 2))
@@ -129,7 +129,7 @@ def _selector(view, purpose='waveform'):
 def _linear(view): return view.alive & linearly_usable(view)
 def _sound(view): return view.alive & sound(view) & ~skipped(view)
 
-# %% ../../nbs/inversion/08_choices.ipynb #e32f3bbb
+# %% ../../nbs/inversion/08_choices.ipynb #f0a3a4e4
 def _windows(view, judge):
     "(n, npts) weights: a taper in each accepted window"
     parameters = parameters_for(view.recipe, check_global_data_quality=not judge)     # the selector sees the quality
@@ -143,7 +143,7 @@ def _windows(view, judge):
         out[w.pair,w.left:w.right+1] = np.maximum(out[w.pair,w.left:w.right+1], window_taper(n, np.arange(n)))
     return out*view.alive[:,None]
 
-# %% ../../nbs/inversion/08_choices.ipynb #87698e92
+# %% ../../nbs/inversion/08_choices.ipynb #aed0a689
 class Choice(NamedTuple):
     "A selection, and how the pairs that it admits are fitted"
     choose:Callable          # of a `View`: (n,) bool, or (n, npts) weights
@@ -153,7 +153,7 @@ class Choice(NamedTuple):
     robust:bool=False
     terms:bool=False         # of events and stations, solved for
 
-# %% ../../nbs/inversion/08_choices.ipynb #313eb762
+# %% ../../nbs/inversion/08_choices.ipynb #41be3e14
 _PHASE = partial(_selector, purpose='phase')
 
 CHOICES = {
@@ -173,7 +173,7 @@ CHOICES = {
     'oracle, sound': Choice(_sound, 'truth: sound, and not skipped'),
 }
 
-# %% ../../nbs/inversion/08_choices.ipynb #4849c87c
+# %% ../../nbs/inversion/08_choices.ipynb #191dbb8e
 WITH_TERMS = ('all, robust', 'misfit', 'half-period rule', 'usable', 'phase', 'windows, usable', 'oracle, linear')
 CHOICES |= {f'{k} + terms': CHOICES[k]._replace(terms=True) for k in WITH_TERMS}
 

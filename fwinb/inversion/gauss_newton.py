@@ -7,7 +7,7 @@ __all__ = ['RMS', 'ALIKE', 'EVENT', 'STATION', 'STUDENT', 'TAPER', 'FOLDS', 'TRA
            'Residual', 'long_periods', 'sizes', 'residuals', 'Linear', 'linearize', 'trace_weights', 'data_misfit',
            'columns', 'pack', 'unpack', 'precision', 'normal_matrix', 'best_weight', 'Step', 'gauss_newton_step']
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #9b76d00d
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #dfc87ccd
 from typing import NamedTuple
 import numpy as np, pandas as pd
 from scipy.linalg import block_diag, cho_factor, cho_solve
@@ -15,7 +15,7 @@ from ..adjoint.misfits import adjoint_sources
 from ..earth.simulate import norm
 from .sphere import TERMS, Maps, Model, Sphere, derivatives, harmonic_maps, prem_model, synthetics
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #d2364c36
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #eb7108d2
 RMS = dict(Z=((.018, .0165, .014, .010), (.0067, .004)), T=((.030, .024, .0195, .015), (.0065, .005)))  # of Maps()
 ALIKE = 2.              # change of ln(period) over which the correlation of two maps falls by 1/e
 EVENT = 1.5, 20., 20., .15   # standard deviations of the terms: s, km, km, ln moment
@@ -35,7 +35,7 @@ def map_covariance(
     of_groups = np.resize(np.array(overtones), len(maps.groups))
     return np.kron(block_diag(between, np.diag(of_groups**2)), np.diag(power))
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #1b2179c8
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #0849ef7d
 STUDENT = 3.       # degrees of freedom of the robust norm
 TAPER = .05        # share of a whole trace in its two flanks, where a misfit of `adjoint_sources` is asked for
 
@@ -54,7 +54,7 @@ class Residual(NamedTuple):
     square:np.ndarray   # (m,) squared datum: energy of the difference over that of the larger trace, s^2, or no unit
     source:np.ndarray   # (m, npts) `waveform`: the difference over the norm; else derivative of the datum by samples
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #c08e535e
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #f14d07f5
 def long_periods(
     u,               # (..., npts)
     dt:float,        # s
@@ -71,7 +71,7 @@ def _seen(fit, u, rows):
     if fit.taper is None: return u
     return u*np.expand_dims(fit.taper[rows], tuple(range(1, u.ndim-1)))
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #2e8684e5
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #bc7a412d
 def sizes(
     fit:Fit,
     syn,           # (n, npts) m
@@ -98,7 +98,7 @@ def residuals(
     root = np.sqrt(np.maximum(square, 1e-12))
     return Residual(square, -out.source*(recipe.dt/root)[:,None])
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #5c3926e7
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #c1b6cccb
 class Linear(NamedTuple):
     "One trace's share in the normal equations"
     gram:np.ndarray   # (m, q, q)
@@ -119,7 +119,7 @@ def linearize(
     slope = np.einsum('mqt,mt->mq', k, residual.source)         # of minus the datum
     return Linear(slope[:,:,None]*slope[:,None], slope*np.sqrt(residual.square)[:,None])
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #4906f5d6
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #ee40f42a
 def trace_weights(
     fit:Fit,
     square,        # (m,) of `Residual`
@@ -138,7 +138,7 @@ def data_misfit(
     x = square/variance
     return .5*float(((STUDENT+1)*np.log1p(x/STUDENT) if fit.robust else x).sum())
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #8384c5d3
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #adb53059
 def columns(
     sphere:Sphere,
     wave:int,          # number of a wave
@@ -157,7 +157,7 @@ def columns(
             (louder, at[0][3], e), (late, at[1][0], s), (louder, at[1][1], s)]
     return [(a, i, x*here[:,None]) for a, i, x in out]
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #89f4083f
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #e61844d5
 def pack(
     model:Model,
     terms:bool,
@@ -183,7 +183,7 @@ def precision(
         blocks += [np.eye(len(x))/sd**2 for x, all_ in ((like.event, EVENT), (like.station, STATION)) for sd in all_]
     return block_diag(*blocks)
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #172e0e9b
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #d8d617b9
 def normal_matrix(
     fit:Fit,
     linear:Linear,
@@ -207,7 +207,7 @@ def normal_matrix(
                 if (c, j) != (a, i): N[j:j+y.shape[1],i:i+x.shape[1]] += block.T
     return N, b
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #a6c3f70d
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #3ab77c6d
 FOLDS = 3                                    # of events
 TRADE = tuple(2.**k for k in range(-2, 8))   # weights of the data against the prior that are tried
 
@@ -227,7 +227,7 @@ def best_weight(
         scores.append(gain)
     return TRADE[int(np.argmax(scores))]
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #faaa3d9a
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #9198f1c6
 class Step(NamedTuple):
     "What an iteration has done"
     model:Model
@@ -239,7 +239,7 @@ class Step(NamedTuple):
 
 LENGTHS = 1., .5, .25, .1   # shares of a step that are tried
 
-# %% ../../nbs/inversion/07_gauss_newton.ipynb #e664d5dd
+# %% ../../nbs/inversion/07_gauss_newton.ipynb #2bfb4570
 def gauss_newton_step(
     fit:Fit,
     model:Model,

@@ -6,7 +6,7 @@
 __all__ = ['TERMS', 'Maps', 'period_hats', 'group_members', 'harmonic_maps', 'expand', 'true_maps', 'Block', 'Sphere', 'Model',
            'prem_model', 'path_values', 'trace_terms', 'synthetics', 'structure_effect', 'derivatives']
 
-# %% ../../nbs/inversion/06_sphere.ipynb #300413c0
+# %% ../../nbs/inversion/06_sphere.ipynb #80cd2d7d
 from functools import lru_cache
 from typing import NamedTuple
 import numpy as np, xarray as xr
@@ -16,7 +16,7 @@ from ..earth.structure import (
     fundamental_phase, in_band, in_window, path_average, structure_maps, time_derivative, wave_bases)
 from ..pairs.schema import recipe_of
 
-# %% ../../nbs/inversion/06_sphere.ipynb #fb0cf126
+# %% ../../nbs/inversion/06_sphere.ipynb #bce3470a
 class Maps(NamedTuple):
     "What is unknown of an Earth, for each wave: maps of spherical harmonics"
     periods:tuple=(55., 75., 110., 180.)     # s: dp/p of the fundamental branch, linear in ln(frequency) between
@@ -44,7 +44,7 @@ def group_members(
     families = np.arange(1, len(FAMILIES))
     return np.array([np.isin(families, g) for g in maps.groups], float)
 
-# %% ../../nbs/inversion/06_sphere.ipynb #00bb8563
+# %% ../../nbs/inversion/06_sphere.ipynb #67f6c51b
 @lru_cache(2)
 def harmonic_maps(
     lmax:int,
@@ -77,7 +77,7 @@ def _at_periods(slowness, frequency, maps):
     weights = [np.interp(np.log(1e3/np.array(maps.periods)), np.log(frequency), e) for e in np.eye(len(frequency))]
     return np.tensordot(np.array(weights).T, slowness, 1)
 
-# %% ../../nbs/inversion/06_sphere.ipynb #0908b012
+# %% ../../nbs/inversion/06_sphere.ipynb #0572adec
 _WAY = 'event_latitude', 'event_longitude', 'station_latitude', 'station_longitude'
 
 class Block(NamedTuple):
@@ -117,7 +117,7 @@ class Sphere:
         order = np.argsort(key, kind='stable')
         return np.split(order, np.flatnonzero(np.diff(key[order]))+1)
 
-# %% ../../nbs/inversion/06_sphere.ipynb #e0e68529
+# %% ../../nbs/inversion/06_sphere.ipynb #54fedc71
 def _numbers(pairs, name):
     "Numbers 0, 1 .. of the events, or of the stations without their channel"
     names = [s.rsplit('.', 1)[0] if name == 'station' else s for s in pairs[name].values.astype(str)]
@@ -141,7 +141,7 @@ def _inverse_of(n, bins, first, npts):
 def _inverse(basis, recipe):
     return _inverse_of(2*len(basis.time), in_band(basis).stop, in_window(basis, recipe).start, recipe.npts)
 
-# %% ../../nbs/inversion/06_sphere.ipynb #e169313a
+# %% ../../nbs/inversion/06_sphere.ipynb #2ced6816
 class Model(NamedTuple):
     "Maps, and terms of events and stations"
     maps:np.ndarray     # (waves, maps, k)
@@ -173,7 +173,7 @@ def trace_terms(
     e, s, az = model.event[sphere.event], model.station[sphere.station], sphere.azimuth
     return e[:,0] + s[:,0], -np.cos(az)*e[:,1] - np.sin(az)*e[:,2], e[:,3] + s[:,1]
 
-# %% ../../nbs/inversion/06_sphere.ipynb #e3144c4a
+# %% ../../nbs/inversion/06_sphere.ipynb #a83dbe02
 def synthetics(
     sphere:Sphere,
     model:Model=None,      # None: `structure` alone
@@ -189,7 +189,7 @@ def synthetics(
         out[r] += sum(bent)[:,sphere.inside[b.component]]
     return out*np.exp(louder)[:,None]
 
-# %% ../../nbs/inversion/06_sphere.ipynb #6ac773a9
+# %% ../../nbs/inversion/06_sphere.ipynb #4fa7ee0b
 def structure_effect(
     sphere:Sphere,
     maps,              # (waves, maps, k): the present model
@@ -219,7 +219,7 @@ def _to_samples(spectrum, block):
     "(..., npts) from a spectrum in the band"
     return np.concatenate([spectrum.real, spectrum.imag], -1).astype(np.float32)@block.inverse
 
-# %% ../../nbs/inversion/06_sphere.ipynb #6c4a610c
+# %% ../../nbs/inversion/06_sphere.ipynb #df4b49c5
 TERMS = 'late', 'farther', 'louder'   # what the terms of events and stations do to a trace
 
 def derivatives(
@@ -244,7 +244,7 @@ def derivatives(
         out[place[r]] = k*np.exp(louder[r]).astype(np.float32)[:,None,None]
     return out
 
-# %% ../../nbs/inversion/06_sphere.ipynb #b67db871
+# %% ../../nbs/inversion/06_sphere.ipynb #f66fcb06
 def _block_derivatives(sphere, block, distance, shift, bent, spectrum):
     "Derivatives for one block, from its branches in the present model; the last one is the seismogram itself"
     basis, inside, maps = sphere.bases[block.component], sphere.inside[block.component], sphere.maps

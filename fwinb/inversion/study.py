@@ -8,7 +8,7 @@ __all__ = ['FIRST_SEED', 'LOW', 'ITERATIONS', 'VERSION', 'PLANS', 'SCORES', 'SHO
            'finish_setting', 'run_study', 'Tables', 'collect_runs', 'save_tables', 'open_tables', 'stored_map',
            'final_scores', 'study_table', 'paired_claims', 'plot_curves', 'plot_globes']
 
-# %% ../../nbs/inversion/09_study.ipynb #08fe2952
+# %% ../../nbs/inversion/09_study.ipynb #63375d44
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from .choices import CHOICES, Choice, Truth, View, linearly_usable, skipped, sou
 from .gauss_newton import Fit, Step, gauss_newton_step, precision
 from .sphere import Maps, Model, Sphere, harmonic_maps, prem_model, synthetics, true_maps
 
-# %% ../../nbs/inversion/09_study.ipynb #028c819f
+# %% ../../nbs/inversion/09_study.ipynb #1be1d113
 FIRST_SEED = 2900          # of the study; no selector has seen these Earths
 LOW = 6                    # degree up to which maps are compared
 ITERATIONS = 5             # of select and fit
@@ -44,7 +44,7 @@ class Plan(NamedTuple):
     held:int=12               # events whose paths are for judging
     stations:int=30          # of an event
 
-# %% ../../nbs/inversion/09_study.ipynb #7f2e0b21
+# %% ../../nbs/inversion/09_study.ipynb #ca0393d9
 _MAIN = ('all', 'all, robust', 'misfit', 'rule', 'half-period rule', 'usable', 'phase', 'oracle, linear',
          'oracle, sound', 'usable + terms', 'half-period rule, delay', 'phase, delay')
 
@@ -63,7 +63,7 @@ PLANS = {p.name: p for p in (
          _WORLD._replace(strength=2.), shortest=(110., 110., 75., 75.)),
     Plan('three components', 'Z, R and T to 5400 s', _SEVEN, recipe='surface', events=36, held=10, stations=20))}
 
-# %% ../../nbs/inversion/09_study.ipynb #6406ef08
+# %% ../../nbs/inversion/09_study.ipynb #f7d642fc
 class Setting(NamedTuple):
     "Everything that the inversions of one Earth have in common"
     plan:Plan
@@ -83,7 +83,7 @@ def on_paths(
     both = [path_structure(earth, *sphere.way, component=w) for w in sphere.waves]
     return tuple(np.stack(x)[sphere.wave,np.arange(len(sphere))] for x in zip(*both))
 
-# %% ../../nbs/inversion/09_study.ipynb #f1806c7a
+# %% ../../nbs/inversion/09_study.ipynb #3a406386
 def make_setting(
     plan:Plan,
     seed:int,
@@ -104,7 +104,7 @@ def make_setting(
     light = pairs.drop_vars(['linear', 'perturbed'])
     return Setting(plan, seed, light, sphere, truth, true_maps(earth, sphere.maps, sphere.waves), test, clean)
 
-# %% ../../nbs/inversion/09_study.ipynb #e5e8ac6f
+# %% ../../nbs/inversion/09_study.ipynb #7183ab8c
 def map_scores(
     maps, truth,     # (waves, maps, k)
     least:Maps=Maps(),
@@ -121,7 +121,7 @@ def map_scores(
     by_degree = {f'correlation_{d}': alike(l == d) for d in range(1, least.lmax+1)}
     return dict(correlation=alike(k), spurious=float(spurious.mean())) | by_degree
 
-# %% ../../nbs/inversion/09_study.ipynb #0168017f
+# %% ../../nbs/inversion/09_study.ipynb #3afe1459
 def variance_reduction(
     setting:Setting,
     model:Model,
@@ -132,7 +132,7 @@ def variance_reduction(
     share = lambda u: ((norm(setting.clean-u)/size)**2).sum()
     return float(1 - share(syn)/share(t.prem))
 
-# %% ../../nbs/inversion/09_study.ipynb #13808650
+# %% ../../nbs/inversion/09_study.ipynb #118af892
 def start_model(
     setting:Setting,
 )->Model:
@@ -150,7 +150,7 @@ def counted(
     return dict(admitted=float(keep.mean()), sound=mean(sound(view)), usable=mean(linearly_usable(view)),
                 skipped=mean(skipped(view) & sound(view)))
 
-# %% ../../nbs/inversion/09_study.ipynb #d22dfa0d
+# %% ../../nbs/inversion/09_study.ipynb #767714f2
 def invert(
     setting:Setting,
     choice:Choice,
@@ -176,7 +176,7 @@ def invert(
         model = step.model
     return model, pd.DataFrame(rows)
 
-# %% ../../nbs/inversion/09_study.ipynb #3f08b699
+# %% ../../nbs/inversion/09_study.ipynb #d37662f1
 def run_path(
     folder,
     plan:str,            # of `PLANS`
@@ -210,7 +210,7 @@ def finish_setting(
             with atomic_path(path) as tmp: tmp.write_text(json.dumps(note), encoding='utf-8')
             if progress: print(f'{plan.name}, seed {seed}, {name}: {history.variance_reduction.iloc[-1]:.2f}', flush=True)
 
-# %% ../../nbs/inversion/09_study.ipynb #5514a8d2
+# %% ../../nbs/inversion/09_study.ipynb #5f37a82f
 def run_study(
     folder,                  # of the runs; the same call resumes
     plans=tuple(PLANS),
@@ -230,7 +230,7 @@ def run_study(
     with joblib.parallel_config(**parallel):
         joblib.Parallel(n_jobs=processes)(joblib.delayed(finish_setting)(*t) for t in tasks)
 
-# %% ../../nbs/inversion/09_study.ipynb #6eaf7aa4
+# %% ../../nbs/inversion/09_study.ipynb #ef91cebf
 SCORES = ['variance_reduction', 'correlation', 'spurious', 'admitted', 'sound', 'usable', 'skipped', 'weight']
 SHOWN = 'misfit', 'rule', 'usable', 'phase', 'all', 'oracle, linear'      # maps that are kept
 
@@ -240,7 +240,7 @@ class Tables(NamedTuple):
     degrees:pd.DataFrame   # correlation by degree after the last iteration, a row per plan, seed and selection
     maps:pd.DataFrame      # coefficients, a row per plan, seed, selection (or 'truth'), wave and map, of the first seed
 
-# %% ../../nbs/inversion/09_study.ipynb #4b80122a
+# %% ../../nbs/inversion/09_study.ipynb #9c3f3e66
 def collect_runs(
     folder,                # of `run_study`
     iterations:int=ITERATIONS, # of it; runs of other lengths are ignored
@@ -265,7 +265,7 @@ def collect_runs(
     return Tables(sort(pd.concat(history)), sort(pd.concat(degrees))[[*key, *(c for c in degrees[0] if c not in key)]],
                   sort(pd.DataFrame(rows)))
 
-# %% ../../nbs/inversion/09_study.ipynb #3e7912f8
+# %% ../../nbs/inversion/09_study.ipynb #689d04ae
 def save_tables(folder, tables:Tables):
     "Write history.csv, degrees.csv and maps.csv; of the maps those of the first plan"
     keep = tables.maps[tables.maps.plan == (tables.maps.plan[0] if 'mixed' not in set(tables.maps.plan) else 'mixed')]
@@ -290,7 +290,7 @@ def stored_map(
     c = t.filter(regex='^c[0-9]+$').values[0]
     return np.tensordot(c, harmonic_maps(int(np.sqrt(len(c)))-1)[1], 1)
 
-# %% ../../nbs/inversion/09_study.ipynb #3b360ce7
+# %% ../../nbs/inversion/09_study.ipynb #9a57fafc
 def final_scores(
     history:pd.DataFrame,   # of `collect_runs`
     plan:str,
@@ -319,7 +319,7 @@ def study_table(
     t = pd.DataFrame(rows).T.sort_values('explained', ascending=False)
     return t.astype(dict(Earths=int)).rename_axis('selection')
 
-# %% ../../nbs/inversion/09_study.ipynb #0614d597
+# %% ../../nbs/inversion/09_study.ipynb #9d0aded4
 def paired_claims(
     history:pd.DataFrame,   # of `collect_runs`
     claims,                 # (words, plan, selection, other selection) each
@@ -335,7 +335,7 @@ def paired_claims(
                          told_apart=bool(low > 0 or high < 0)))
     return pd.DataFrame(rows)
 
-# %% ../../nbs/inversion/09_study.ipynb #03fcdd84
+# %% ../../nbs/inversion/09_study.ipynb #27966e9d
 STYLE = {   # of curves; the other selections are in the table
     'all': ('0.6', '-'), 'all, robust': ('0.6', '--'), 'misfit': ('#cc79a7', '-'), 'rule': ('#e69f00', '-'),
     'half-period rule': ('#e69f00', '--'), 'usable': ('#0072b2', '-'), 'usable + terms': ('#0072b2', ':'),
@@ -361,7 +361,7 @@ def plot_curves(
     fig.legend(*axs[0].get_legend_handles_labels(), loc='outside right center', frameon=False, fontsize='small')
     return fig
 
-# %% ../../nbs/inversion/09_study.ipynb #de4a57b9
+# %% ../../nbs/inversion/09_study.ipynb #ac6205ae
 def plot_globes(
     maps:dict,             # name -> (90, 180) dp/p; the first is the truth
     limit:float=4.,        # of the colours, %

@@ -208,7 +208,8 @@ def finish_setting(
             note = dict(plan=plan.name, seed=seed, selection=name, pairs=len(setting.sphere))
             note |= dict(history=history.to_dict('list')) | maps
             with atomic_path(path) as tmp: tmp.write_text(json.dumps(note), encoding='utf-8')
-            if progress: print(f'{plan.name}, seed {seed}, {name}: {history.variance_reduction.iloc[-1]:.2f}', flush=True)
+            end = history.variance_reduction.iloc[-1]
+            if progress: print(f'{plan.name}, seed {seed}, {name}: {end:.2f}', flush=True)
 
 # %% ../../nbs/inversion/09_study.ipynb #5f37a82f
 def run_study(

@@ -20,9 +20,10 @@ from typing import NamedTuple
 
 import numpy as np, pandas as pd
 from fwinb.earth.simulate import Source, norm
-from fwinb.inversion.choices import CHOICES, Truth, View, linearly_usable, skipped, sound
+from fwinb.inversion.choices import CHOICES, Truth, View
 from fwinb.inversion.gauss_newton import FOLDS, Fit, gauss_newton_step, precision
 from fwinb.inversion.sphere import Sphere, prem_model, synthetics
+from fwinb.inversion.study import counted
 from fwinb.pairs.schema import STUDY
 
 TOP = Path(__file__).resolve().parent.parent
@@ -33,7 +34,7 @@ DRAWS = 5,              # seeds of noise and faults
 UNSEEN = 5,             # those where each earthquake is left out in turn
 ITERATIONS = 4
 HALF_DURATION = 20.     # s, of every source of the file (its info_json)
-CLEAN = 'clean'         # every pair, without noise, faults and errors of the source: the most that fits of this kind can do
+CLEAN = 'clean'         # every pair, without noise, faults and errors of the source; no bound
 COMPARED = (
     'all', 'all, robust', 'random', 'misfit', 'misfit, frozen', 'rule', 'half-period rule', 'usable', 'usable, frozen', 'phase',
     'windows, FLEXWIN', 'windows, usable', 'usable + terms', 'all, robust + terms', 'half-period rule + terms', 'phase, delay',
@@ -71,11 +72,6 @@ def variance_reduction(j, maps):
     share = lambda u: ((norm(j.clean-u)/norm(j.clean))**2).sum()
     return 1 - share(synthetics(j.test, prem_model(j.test)._replace(maps=maps)))/share(j.test.prem)
 
-def counts(view, keep):
-    "Shares of the pairs: admitted, and of these the sound, the usable in a linear step, the sound but skipped"
-    s, mean = sound(view), lambda x: x[keep].mean() if keep.any() else np.nan
-    return dict(admitted=keep.mean(), sound=mean(s), usable=mean(linearly_usable(view)), skipped=mean(skipped(view) & s))
-
 def fits(j, name, iterations=ITERATIONS):
     "A row per iteration of a selection"
     choice, sphere, first = CHOICES['all' if name == CLEAN else name], j.sphere, j.first
@@ -93,7 +89,7 @@ def fits(j, name, iterations=ITERATIONS):
         fit = Fit(sphere, keep, None if whole else weights, choice.misfit, choice.robust, choice.terms)
         step = gauss_newton_step(fit, model, start, prior, view.syn)
         model = step.model
-        yield dict(iteration=k, variance_reduction=variance_reduction(j, model.maps)) | counts(view, keep) | dict(
+        yield dict(iteration=k, variance_reduction=variance_reduction(j, model.maps)) | counted(view, keep) | dict(
             length=step.length, variance=step.variance, weight=step.weight)
 
 def check(j):

@@ -30,7 +30,7 @@ PRECISION = .95     # required of the selectors
 
 class Truth(NamedTuple):
     "What only an oracle knows of pairs"
-    clean:np.ndarray          # (n, npts) records without noise, faults and errors of the source, m
+    clean:np.ndarray          # (n, npts) path-average records without noise, faults and errors of the source, m
     structure:tuple=None      # dp/p (n, frequency) and dln(omega) (n, families) on each path
     linear:np.ndarray=None    # (n, npts) linear effect of structure at PREM; where `structure` is not known
 
@@ -60,13 +60,17 @@ class View:
             m = fitting_model(PURPOSES[purpose], self.recipe)
             self.known[purpose] = m, describe(self.pairs, m)
         return self.known[purpose]
-
     @cached_property
     def alive(self): return (norm(self.obs) > 0) & (norm(self.syn) > 0)    # a dead record has no norm to divide by
-
     @cached_property
-    def correlation(self): return cross_correlation(self.obs, self.syn, self.recipe.dt)
+    def correlation(self): return self.correlate(self.obs, self.syn)
 
+    def correlate(self, u, v):
+        "`cross_correlation` of (n, npts); NaN for pairs that are not alive"
+        kept = self.alive & (norm(u) > 0) & (norm(v) > 0)
+        found, out = cross_correlation(u[kept], v[kept], self.recipe.dt), np.full((3, len(self)), np.nan)
+        out[:,kept] = found
+        return type(found)(*out)
     @cached_property
     def amplitude(self):
         with np.errstate(divide='ignore'): return np.log(norm(self.obs)/norm(self.syn))
@@ -89,7 +93,7 @@ def half_period(
 def sound(
     view:View,
 )->np.ndarray:     # (n,) bool; from the truth
-    "Noise, faults and errors of the source are below the limit of a usable pair"
+    "Noise, faults, errors of the source and what no path average explains are below the limit of a usable pair"
     return waveform_error(view.obs, view.truth.clean, 0*view.obs) < USABLE
 
 def skipped(
@@ -97,12 +101,12 @@ def skipped(
 )->np.ndarray:     # (n,) bool; from the truth
     "Structure moves the clean record by more than half a period from the present synthetic"
     u, v = (filtered(view, x) for x in (view.truth.clean, view.syn))
-    return np.abs(cross_correlation(u, v, view.recipe.dt).lag) >= half_period(view)
+    return np.abs(view.correlate(u, v).lag) >= half_period(view)
 
 def linearly_usable(
     view:View,
 )->np.ndarray:     # (n,) bool; from the truth
-    "Usable in a linear step from the present model"
+    "Usable in a linear step from the present model; terms of events and stations count as part of the synthetic"
     t = view.truth
     if t.structure is None: effect = t.linear - (view.syn - view.sphere.prem)
     else: effect = structure_effect(view.sphere, view.model.maps, t.structure)
@@ -118,7 +122,7 @@ def _rule(view):
     return view.alive & (c.best > ALIKE_FROM) & (np.abs(c.lag) < lag) & (np.abs(view.amplitude) < AMPLITUDE)
 
 def _half_period(view):
-    c = cross_correlation(filtered(view, view.obs), filtered(view, view.syn), view.recipe.dt)
+    c = view.correlate(filtered(view, view.obs), filtered(view, view.syn))
     return view.alive & (c.best > ALIKE_FROM) & (np.abs(c.lag) < half_period(view))
 
 def _selector(view, purpose='waveform'):
@@ -174,7 +178,7 @@ CHOICES = {
 }
 
 # %% ../../nbs/inversion/08_choices.ipynb #191dbb8e
-WITH_TERMS = ('all, robust', 'misfit', 'half-period rule', 'usable', 'phase', 'windows, usable', 'oracle, linear')
+WITH_TERMS = 'all, robust', 'misfit', 'half-period rule', 'usable', 'phase', 'windows, usable'
 CHOICES |= {f'{k} + terms': CHOICES[k]._replace(terms=True) for k in WITH_TERMS}
 
 CHOICES |= {f'{k}, delay': CHOICES[k]._replace(misfit='cc_traveltime')

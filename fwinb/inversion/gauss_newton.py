@@ -188,11 +188,11 @@ def normal_matrix(
     fit:Fit,
     linear:Linear,
     weight,            # (m,)
-    mine=None,         # (m,) bool: traces that count; None: all
+    fold=None,         # (m,) bool: traces that count; None: all
 )->tuple:              # (unknowns, unknowns), (unknowns,)
     "Sum over the traces"
     sphere, rows = fit.sphere, np.flatnonzero(fit.keep)
-    if mine is not None: weight = weight*mine
+    if fold is not None: weight = weight*fold
     size = len(pack(prem_model(sphere), fit.terms))
     N, b = np.zeros((size, size)), np.zeros(size)
     for wave in range(len(sphere.waves)):
@@ -209,7 +209,7 @@ def normal_matrix(
 
 # %% ../../nbs/inversion/07_gauss_newton.ipynb #3ab77c6d
 FOLDS = 3                                    # of events
-TRADE = tuple(2.**k for k in range(-2, 8))   # weights of the data against the prior that are tried
+TRADE = tuple(2.**k for k in range(-2, 8))   # weights of the data against the prior; with less, nothing moves
 
 def best_weight(
     normals,           # list of (matrix, right side) of the folds

@@ -54,12 +54,12 @@ _WORLD = World(focusing=1., scattered=.3)
 
 PLANS = {p.name: p for p in (
     Plan('mixed', 'faults of every kind, some poor sources', tuple(CHOICES)),
-    Plan('hard', 'late clocks, and a third of the events mislocated', _MAIN + _TERMS,
+    Plan('hard', 'late clocks beside the usual faults; a third of the sources three times as wrong', _MAIN + _TERMS,
          _WORLD._replace(poor=1/3, clock=(5., 30.)), dict(clock=.25)),
     Plan('bad sources', 'every source three times as wrong', _MAIN + _TERMS, _WORLD._replace(poor=1.)),
     Plan('strong Earth', 'mantle twice as strong', _MAIN, _WORLD._replace(strength=2.)),
-    Plan('biased start', 'start 1.5 % too slow', _MAIN, bias=.015),
-    Plan('long periods first', 'strong Earth; T > 110 s, then 75 s, then all', _MAIN,
+    Plan('biased start', 'start 1.5 % too slow, and the prior about it', _MAIN, bias=.015),
+    Plan('long periods first', 'strong Earth; fitted at T > 110 s, then 75 s, then all', _MAIN,
          _WORLD._replace(strength=2.), shortest=(110., 110., 75., 75.)),
     Plan('three components', 'Z, R and T to 5400 s', _SEVEN, recipe='surface', events=36, held=10, stations=20))}
 
@@ -267,9 +267,13 @@ def collect_runs(
                   sort(pd.DataFrame(rows)))
 
 # %% ../../nbs/inversion/09_study.ipynb #689d04ae
+def _of_one_plan(maps):
+    "Maps of the plan `mixed`, or of the first one"
+    return maps[maps.plan == ('mixed' if 'mixed' in set(maps.plan) else maps.plan.iloc[0])]
+
 def save_tables(folder, tables:Tables):
-    "Write history.csv, degrees.csv and maps.csv; of the maps those of the first plan"
-    keep = tables.maps[tables.maps.plan == (tables.maps.plan[0] if 'mixed' not in set(tables.maps.plan) else 'mixed')]
+    "Write history.csv, degrees.csv and maps.csv; of the maps those of one plan"
+    keep = _of_one_plan(tables.maps)
     for name, t, digits in zip(Tables._fields, tables._replace(maps=keep), (4, 3, 5)):
         with atomic_path(Path(folder)/f'{name}.csv') as tmp: t.round(digits).to_csv(tmp, index=False)
 
@@ -285,8 +289,8 @@ def stored_map(
     map:int=1,           # number of the map
     wave:int=0,
 )->np.ndarray:           # (90, 180) on the cells
-    "A map of the first plan and seed"
-    t = tables.maps.query('selection == @selection and wave == @wave and map == @map')
+    "A map of the plan `mixed`, or of the first one, and of the first seed"
+    t = _of_one_plan(tables.maps).query('selection == @selection and wave == @wave and map == @map')
     if t.empty: raise ValueError(f'no map of {selection!r}; there are {sorted(set(tables.maps.selection))}')
     c = t.filter(regex='^c[0-9]+$').values[0]
     return np.tensordot(c, harmonic_maps(int(np.sqrt(len(c)))-1)[1], 1)
@@ -352,6 +356,7 @@ def plot_curves(
                   admitted='pairs admitted (%)')
     fig, axs = plt.subplots(1, 3, figsize=(10, 3.2), dpi=80, layout='constrained')
     h = history[history.plan == plan].assign(admitted=lambda t: 100*t.admitted)
+    h = h[h.groupby('selection').seed.transform('nunique') == h.seed.nunique()]      # of the same Earths
     for name in [k for k in STYLE if k in set(h.selection)]:
         by, (color, ls) = h[h.selection == name].groupby('iteration'), STYLE[name]
         for ax, k in zip(axs, labels): ax.plot(by[k].mean(), color=color, ls=ls, lw=1.5, label=name)

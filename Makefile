@@ -40,9 +40,12 @@ figures: $(STAMP) ## the study's figures 1 to 6, and the maps -> figures/, from 
 	$(THREADS) $(BIN)/fwinb-report figures --out runs/figures
 	$(KEEP_FIGURES)
 
-paper: $(STAMP) ## the study's 27,489 pairs, simulated, and everything else anew -> runs/paper, figures/; many hours
+paper: $(STAMP) ## the study's 27,489 pairs, simulated -> runs/paper, figures/, data/sensitivity, nbs/results.ipynb; four hours
 	$(THREADS) $(BIN)/fwinb-report paper --out runs/paper
 	$(KEEP_FIGURES)
+	$(ENV) $(BIN)/python data/keep_tables.py runs/paper
+	cd nbs && $(THREADS) ../$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level ERROR results.ipynb
+	$(BIN)/nbdev-clean --fname nbs/results.ipynb
 
 test: $(STAMP) ## run every notebook, and check the house
 	$(ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -q

@@ -21,7 +21,7 @@ def shared():
     "What a run needs beside the modules: notebooks, report presets, sample data, facts, committed tables."
     for ending in ('ipynb', 'yml'):
         yield from (p for p in root.glob(f'nbs/**/[!_.]*.{ending}') if not any(d.startswith(('_', '.')) for d in p.relative_to(root).parts))
-    yield root/'data'/'recipes.yml'
+    yield from (root/'data'/'recipes.yml', root/'data'/'made_with.json')
     for part in PARTS: yield from (p for p in root.glob(f'data/{part}/**/*') if p.is_file())
 
 def repository():

@@ -19,6 +19,7 @@ for k in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'): os.envi
 from pathlib import Path
 
 import make_windows, numpy as np, pandas as pd
+from keep_tables import note
 from scipy.signal import butter, sosfiltfilt
 from fwinb.earth.modes import displacement, prem_modes
 from fwinb.earth.simulate import gauss_newton, normal_equations, simulate_pairs
@@ -36,6 +37,7 @@ TENSOR = np.array([1, -.3, -.7, -.8, .6, .5])
 
 def save(table, folder, name, digits=4, **keys):
     with atomic_path(folder/name) as tmp: table.round(digits).to_csv(tmp, **keys)
+    if folder.resolve() == TOP/'data'/'results': note([folder/name], 'data/make_results.py')
     print(name, len(table), 'rows', flush=True)
 
 def against_mineos(modes):

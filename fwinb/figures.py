@@ -20,7 +20,7 @@ from .inspection.disagreements import BORDER, annotated, pick_examples, plot_rig
 from .labels.misfit import GRADE_COLORS
 from .labels.truth import STUDY_SUBSET, STUDY_TEST
 from .models.resnet import ResNet1d, count_weights, plot_architecture
-from .models.sensitivity import plot_by_epoch, plot_sensitivity
+from .models.sensitivity import BASE, plot_by_epoch, plot_sensitivity
 from .pairs.plot import ROMAN, magnitude_words, plot_pair
 from .pairs.schema import STUDY, check_pairs, recipe_of
 from .pairs.store import atomic_path
@@ -134,7 +134,7 @@ def figure_4(
     return plot_by_epoch(curves, ['split', *axes]), (
         "Accuracy on test pairs, its upper turning points, and cross-entropy (full: test; dashed: training) by epoch. "
         f"Left: the study's experiment (`05_resnet`), {epochs}, one run each. "
-        f"Others: a sweep with {history.seed.nunique()} seeds, mean and range.")
+        f"Others: a sweep with up to {history.seed.nunique()} seeds, mean and range.")
 
 # %% ../nbs/10_figures.ipynb #f552f1e0
 def figure_5(
@@ -142,12 +142,14 @@ def figure_5(
     changes:pd.DataFrame,  # of `effects`
 )->tuple:                  # the figure and its caption
     "Accuracy and time by setting"
-    base = table[table.reference].iloc[0]
+    base, seeds = table[table.reference].iloc[0], table.groupby('axis').seed.nunique()
+    many = f'{seeds.min()} to {seeds.max()}' if seeds.min() < seeds.max() else f'{seeds.max()}'
     return plot_sensitivity(table, changes), (
-        f"Accuracy, mean over the last third of {base.epochs:.0f} epochs of {base['pairs']:,} pairs (black: mean over "
-        f"{table.seed.nunique()} seeds; grey: single runs; red: change against the ringed reference on the test pairs "
-        "that all values share, with its 95 % interval) and processor seconds per epoch (blue, dashed), "
-        f"{base.npts:.0f} samples of a trace where nothing else is said.")
+        f"Accuracy by setting, {base.epochs:.0f} epochs of {base['pairs']:,} pairs with {base.npts:.0f} samples of a "
+        f"trace where nothing else is said (the study: {BASE['epochs']} epochs of {BASE['pairs']:,} pairs with "
+        f"{STUDY.npts:,} samples), on the same pairs of unseen Earths, with weights averaged over the last third of "
+        f"the steps. Black: mean over {many} seeds; grey: single runs; red: change against the ringed reference with "
+        "its 95 % interval. Right: processor seconds per epoch on one core.")
 
 # %% ../nbs/10_figures.ipynb #ccd8ea12
 def settled_by(

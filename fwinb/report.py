@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ENGINES', 'OTHERS', 'CHECKS', 'STYLE', 'TITLE', 'PAGE', 'PACKAGES', 'Stage', 'notebook_cells', 'notebook_parameters',
-           'load_preset', 'read_preset', 'preset_path', 'imported_modules', 'shipped_files', 'stage_inputs',
-           'stage_key', 'Digests', 'engines', 'output_list', 'finished', 'is_fresh', 'is_test', 'are_tests',
-           'without_tests', 'StageFailed', 'run_stage', 'last_words', 'run_report', 'abridge', 'has_image',
+           'load_preset', 'read_preset', 'preset_path', 'imported_modules', 'shipped_files', 'code_digest',
+           'stage_inputs', 'stage_key', 'Digests', 'engines', 'output_list', 'finished', 'is_fresh', 'is_test',
+           'are_tests', 'without_tests', 'StageFailed', 'run_stage', 'last_words', 'run_report', 'abridge', 'has_image',
            'summary_cells', 'without_bars', 'math_as_html', 'cells_as_html', 'without_links', 'near_links',
            'write_report', 'software_versions']
 
@@ -268,6 +268,12 @@ def _sources(code):
     "Code, and that of the modules that it imports"
     return [code, *(p.read_text(encoding='utf-8') for p in sorted(imported_modules(code)))]
 
+def code_digest(
+    code:str, # Python of a script or of a notebook
+)->str:       # 16 digits
+    "Digest of code and of all modules of fwinb that it imports"
+    return hashlib.sha256('\0'.join(_sources(code)).encode()).hexdigest()[:16]
+
 def _run_cells(path):
     "The code cells of a notebook that a report runs"
     cells = notebook_cells(path)
@@ -366,7 +372,7 @@ def output_list(
 def finished(
     stage:Stage,
     out,         # folder of the run
-)->dict:         # key, seconds, finished, said (its last sentence), outputs, versions; empty if it never finished
+)->dict:         # key, seconds, finished, code, said (its last sentence), outputs, versions; empty if it never finished
     "Record of a stage's last success in this run"
     path = _record_path(stage, out)
     return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
@@ -458,7 +464,8 @@ def run_stage(
     if lost: raise StageFailed(f'stage {stage.name!r} ended well but did not write {lost}')
     outputs = output_list(stage, out, digests)
     record = dict(key=key, seconds=round(time.time()-start, 1), finished=time.strftime('%Y-%m-%d %H:%M:%S'),
-                  said=last_words(nb), outputs=outputs, versions=software_versions())
+                  code=code_digest(_code(stage)), said=last_words(nb), outputs=outputs,
+                  versions=software_versions())
     with atomic_path(_record_path(stage, out)) as tmp:
         tmp.write_text(json.dumps(record, indent=1), encoding='utf-8')
     digests.save()

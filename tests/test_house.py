@@ -1,5 +1,5 @@
 "What holds of the repository itself: version, modules, notebooks, sizes."
-import ast, json, re, subprocess, sys
+import ast, hashlib, json, re, subprocess, sys
 from configparser import ConfigParser
 import pytest
 
@@ -39,6 +39,16 @@ def test_small_files(root):
     limit = lambda f: 3e6 if f.startswith('data/weights/') else 2e6
     big = [f for f in ls.split('\0') if f and (root/f).is_file() and (root/f).stat().st_size > limit(f)]
     assert not big, f'over 2 MB (weights: 3 MB): {big}'
+
+def test_tables_are_noted(root):
+    "Every table that somebody computed has a note of what made it, and is the one that the note is about"
+    notes = json.loads((root/'data/made_with.json').read_text(encoding='utf-8'))
+    found = {str(p.relative_to(root/'data')): p for k in ('inversion', 'results', 'sensitivity', 'supervision', 'weights') for p in (root/'data'/k).rglob('*.csv')}
+    assert set(found) == set(notes)
+    other = [k for k, p in found.items() if hashlib.sha256(p.read_bytes()).hexdigest() != notes[k]['sha256']]
+    assert not other, f'changed since they were noted (data/keep_tables.py): {other}'
+    assert all(('by' in n) == ('code' in n) and n['commit'] for n in notes.values())
+    assert not [n['by'] for n in notes.values() if 'by' in n and not (root/n['by']).exists()]
 
 def test_no_errors(notebook):
     assert not [o['ename'] for o in outputs(notebook) if o['output_type']=='error']

@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['TRUTH', 'STUDY_PAIRS', 'STUDY_SUBSET', 'STUDY_TEST', 'MISFIT_END', 'TRUTH_COLORS', 'SELECTOR_STYLE', 'POINT_STYLE',
-           'open_simulated', 'with_grades', 'study_subset', 'split_pairs', 'study_split', 'amplitude_ratios',
-           'correlation_rule', 'obspy_misfit', 'recall_at_precision', 'agreement', 'confusion', 'agreement_by',
-           'baseline_table', 'plot_gallery', 'plot_distributions', 'plot_agreement', 'plot_roc', 'plot_precision']
+           'open_simulated', 'with_grades', 'misfit_settings', 'same_misfit', 'study_subset', 'split_pairs',
+           'study_split', 'amplitude_ratios', 'correlation_rule', 'obspy_misfit', 'recall_at_precision', 'agreement',
+           'confusion', 'agreement_by', 'baseline_table', 'plot_gallery', 'plot_distributions', 'plot_agreement',
+           'plot_roc', 'plot_precision']
 
 # %% ../../nbs/labels/03_truth.ipynb #f27a0ab3
 import numpy as np, pandas as pd
 
 from .correlation import amplitude_ratio, trace_faults
-from .misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds, regrade
+from .misfit import PAPER_FRACTIONS, add_misfit, calibrate_thresholds, misfit_grid, regrade
 from ..pairs.bootstrap import bootstrap_events
 from ..pairs.plot import ROMAN, magnitude_words, plot_pair
 from ..pairs.schema import check_pairs, recipe_of
@@ -40,6 +41,39 @@ def with_grades(
         return check_pairs(pairs, need=['misfit', 'lag', 'correlation', 'zero_lag_correlation'], waveforms=False)
     pairs = add_misfit(pairs)
     return regrade(pairs, calibrate_thresholds(pairs.misfit.values, fractions))
+
+# %% ../../nbs/labels/03_truth.ipynb #6acb820f
+def misfit_settings(
+    pairs,    # Dataset of pairs with a misfit
+)->dict:      # the attributes that `fwinb.labels.misfit.add_misfit` writes, thresholds aside
+    "How a misfit was computed"
+    wanted = lambda k: k.startswith('misfit_') and not k.startswith('misfit_thresholds')
+    return {k: v for k, v in pairs.attrs.items() if wanted(k)}
+
+def _differences(have, want):
+    "Settings that differ, as text"
+    names = sorted({*have, *want})
+    other = [k for k in names if k not in have or k not in want or not np.array_equal(have[k], want[k])]
+    return '; '.join(f'{k} is {want.get(k)} and {have.get(k)}' for k in other)
+
+# %% ../../nbs/labels/03_truth.ipynb #24421436
+def same_misfit(
+    pairs,    # Dataset of pairs, with a misfit or without
+    train,    # Dataset of graded pairs
+):            # `pairs` with a misfit as that of `train`, and its classes
+    "Compute the misfit with the settings of the training pairs, or check that it was"
+    have, want = misfit_settings(pairs), misfit_settings(train)
+    if 'misfit' in pairs:
+        if other := _differences(have, want):
+            raise ValueError(f'training and test pairs measure the misfit in two ways: {other}')
+        return regrade(pairs, train.misfit_thresholds)
+    if not want: raise ValueError('the training pairs do not say how their misfit was measured')
+    grid = misfit_grid(pairs.sizes['time'], (recipe := recipe_of(pairs)).dt, want['misfit_transform'], recipe)
+    axes = dict(times=want['misfit_times_s'], freqs=want['misfit_frequencies_hz'])
+    grid = grid._replace(**{k: np.array(x) for k, x in axes.items() if x})                # Morlet keeps no times
+    names = dict(s='window_s', phase_unit='phase_unit_rad', max_lag='max_lag_s', weights='weights',
+                 transform='transform', w0='w0', dtype='precision')
+    return add_misfit(pairs, train.misfit_thresholds, grid, **{k: want[f'misfit_{v}'] for k, v in names.items()})
 
 # %% ../../nbs/labels/03_truth.ipynb #cc048b82
 # pairs graded, in the incremental subset, of these in the test split

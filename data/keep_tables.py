@@ -58,7 +58,7 @@ def commits():
     for p in tables():
         name, digest = str(p.relative_to(TOP/'data')), sha256(p)
         if notes.get(name, {}).get('sha256') == digest: continue
-        last = subprocess.run(['git', '-C', str(TOP), 'log', '-1', '--format=%h %cs', '--', str(p)], capture_output=True, text=True, check=True).stdout.split()
+        last = subprocess.run(['git', '-C', str(TOP), 'log', '-1', '--format=%h %cs', '--', str(p)], capture_output=True, text=True, encoding='utf-8', check=True).stdout.split()
         if not last: raise SystemExit(f'{name} is in no commit: name what made it with --note and --by')
         notes[name] = dict(sha256=digest, commit=last[0], made=last[1])
     write(notes)

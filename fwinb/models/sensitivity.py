@@ -205,7 +205,8 @@ class Watch(Callback):
 def last_third(epochs:int)->int: return -(-epochs//3)   # how many epochs the results are averaged over
 
 # %% ../../nbs/models/07_sensitivity.ipynb #a9dc008e
-ENDS = 'averaged', 'last'   # of a run: the mean of the weights over the last third of the steps; the weights of the last
+# of a run: the mean of the weights over the last third of the steps; the weights after the last
+ENDS = 'averaged', 'last'
 
 def train_setting(
     data:Labelled,
@@ -539,8 +540,9 @@ def judge_claims(
         rows.append((f'{AXIS_NAMES["share"]} matters', judge_matters(t), f'against {t.reference.iloc[0]}: {words}'))
     rises = {k: rise(a) for k, a in curves.items()}
     words = '; '.join(f'{k}: {_words(*r)}' for k, r in rises.items())
+    who = 'all converge' if len(rises) > 1 else 'the reference converges'
     longest = max((len(a) for a in curves.values()), default=0)
-    if rises: rows.append((f'all converge by {longest} epochs', judge_converged(rises.values()), words))
+    if rises: rows.append((f'{who} by {longest} epochs', judge_converged(rises.values()), words))
     return pd.DataFrame(rows, columns=['claim', 'verdict', 'points']).set_index('claim')
 
 # %% ../../nbs/models/07_sensitivity.ipynb #4583aab7

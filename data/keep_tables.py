@@ -44,13 +44,15 @@ def note(paths, by, code=None, made=None, versions=None):
 def keep(run):
     "The tables of a run of the preset `paper`"
     stages = {s.name: s for s in load_preset('paper', run)}
+    records = {k: finished(stages[k], run) for k in KEPT}
+    if lacking := [k for k, r in records.items() if not r]: raise SystemExit(f'{run}: not finished: {", ".join(lacking)}')
     for name, files in KEPT.items():
-        record = finished(stages[name], run)
-        if not record: raise SystemExit(f'the stage {name} of {run} is not finished')
         paths = [TOP/'data'/'sensitivity'/new for new in files.values()]
         for old, path in zip(files, paths): shutil.copy(Path(run)/name/old, path)
-        note(paths, stages[name].notebook.relative_to(TOP), record['code'], record['finished'], record['versions'])
+        note(paths, stages[name].notebook.relative_to(TOP), *(records[name][k] for k in ('code', 'finished', 'versions')))
         print(name, *(p.name for p in paths))
+
+def git(*words): return subprocess.run(['git', '-C', str(TOP), *words], capture_output=True, text=True, encoding='utf-8', check=True).stdout
 
 def commits():
     "Tables without a note, or changed since"
@@ -58,8 +60,8 @@ def commits():
     for p in tables():
         name, digest = str(p.relative_to(TOP/'data')), sha256(p)
         if notes.get(name, {}).get('sha256') == digest: continue
-        last = subprocess.run(['git', '-C', str(TOP), 'log', '-1', '--format=%h %cs', '--', str(p)], capture_output=True, text=True, encoding='utf-8', check=True).stdout.split()
-        if not last: raise SystemExit(f'{name} is in no commit: name what made it with --note and --by')
+        if git('status', '--porcelain', '--', str(p)): raise SystemExit(f'{name} is not as it was committed: name what made it with --note and --by')
+        last = git('log', '-1', '--format=%h %cs', '--', str(p)).split()
         notes[name] = dict(sha256=digest, commit=last[0], made=last[1])
     write(notes)
 

@@ -360,8 +360,8 @@ def report_main(
     "fwinb-report: run the stages and write one report"
     p = _parser('fwinb-report', 'Run the stages of a preset with papermill and write OUT/report.html. '
                 'Fresh stages are skipped.')
-    p.add_argument('preset', help="'data' (your own records), 'quick', 'full', 'paper', 'figures', 'real', "
-                                  'or a YAML file with a list of stages')
+    p.add_argument('preset', help="'data' (your own records), 'quick', 'full', 'paper', 'beyond', 'figures', "
+                                  "'real', or a YAML file with a list of stages")
     p.add_argument('--out', required=True, help='folder of the run, such as runs/quick')
     p.add_argument('--data', help='folder of records with StationXML and QuakeML (and synthetics in synt), '
                                   'for the presets that read one; default: the sample')

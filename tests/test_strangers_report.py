@@ -272,7 +272,7 @@ def test_data_refused(name, tmp_path):
 
 def test_data_required(tmp_path):
     with pytest.raises(ValueError, match='--data FOLDER'): load_preset('data', tmp_path/'run')
-    with pytest.raises(FileNotFoundError, match='data, figures, full, paper, quick, real'): preset_path('qiuck')
+    with pytest.raises(FileNotFoundError, match='beyond, data, figures, full, paper, quick, real'): preset_path('qiuck')
     (tmp_path/'p.yml').write_text('stages: []\nstage: 3', encoding='utf-8')
     with pytest.raises(ValueError, match='stage means nothing'): load_preset(str(tmp_path/'p.yml'), tmp_path/'run')
 

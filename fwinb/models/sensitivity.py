@@ -6,8 +6,8 @@
 __all__ = ['BASE', 'AXES', 'ENDS', 'VERSION', 'AXIS_NAMES', 'POINT', 'filters', 'equal_work', 'vary', 'reference',
            'sweep_settings', 'draw_parts', 'Labelled', 'data_digest', 'sweep_digest', 'label_pairs', 'Watch',
            'last_third', 'train_setting', 'run_name', 'finish_run', 'run_sweep', 'Sweep', 'collect',
-           'upper_turning_points', 'turning_excess', 'seed_interval', 'contrast', 'complete_seeds', 'effects',
-           'tell_effects', 'judge_best', 'judge_matters', 'rise', 'judge_converged', 'judge_claims', 'plot_by_epoch',
+           'upper_turning_points', 'turning_excess', 'contrast', 'complete_seeds', 'effects', 'tell_effects',
+           'judge_best', 'judge_matters', 'rise', 'judge_converged', 'judge_claims', 'plot_by_epoch',
            'plot_sensitivity']
 
 # %% ../../nbs/models/07_sensitivity.ipynb #94d0daf3
@@ -19,7 +19,7 @@ from functools import partial
 
 import numpy as np, pandas as pd, torch
 from fastai.basics import Callback
-from scipy.stats import t as student, ttest_ind
+from scipy.stats import ttest_ind
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from ..labels.truth import STUDY_SUBSET, STUDY_TEST, with_grades
@@ -27,7 +27,7 @@ from .baselines import check_apart
 from .inference import predict_proba
 from .resnet import build_model, network_input
 from .train import STUDY_NAMES, fit, index_loaders, make_learner, seed_everything
-from ..pairs.bootstrap import bootstrap_events
+from ..pairs.bootstrap import bootstrap_events, mean_interval
 from ..pairs.plot import ROMAN
 from ..pairs.store import atomic_path
 from ..pairs.workers import run_tasks
@@ -191,7 +191,7 @@ def label_pairs(
 
 # %% ../../nbs/models/07_sensitivity.ipynb #9d747c31
 class Watch(Callback):
-    "Processor seconds of each epoch, test included; from batch `start` on, the mean of the weights"
+    "Processor seconds of each epoch, test included; from step `start` on, the mean of the weights"
     order = 70
     def __init__(self, start): self.start, self.step, self.seconds = start, 0, []
     def before_fit(self): self.averaged = AveragedModel(self.model)
@@ -222,15 +222,14 @@ def train_setting(
     net = build_model(c_in=x.shape[1], classes=len(STUDY_NAMES), filters=filters(setting['width'], setting['depth']),
                       kernels=kernels, dilation=setting['dilation'])
     dls = index_loaders(x, labels, repeated, test, STUDY_NAMES, setting['batch'], seed=seed)
-    late = last_third(setting['epochs'])
-    learn, watch = make_learner(dls, net, setting['lr'], bf16=setting['bf16']), None
-    watch = Watch((setting['epochs'] - late)*len(dls.train))
+    learn = make_learner(dls, net, setting['lr'], bf16=setting['bf16'])
+    watch = Watch(round(2/3*setting['epochs']*len(dls.train)))
     learn.add_cb(watch)
     history = fit(learn, setting['epochs'], progress=False)
     mean = _settle_norms(watch.averaged, x[train[:2048]], setting['bf16'])
     right = {k: _right(m, judge, setting) for k, m in zip(ENDS, (mean, learn.model))}
     result = {'accuracy' if k == 'averaged' else k: r.sum()/len(judge.grade) for k, r in right.items()}
-    tested = history.accuracy.iloc[-late:].mean()
+    tested = history.accuracy.iloc[-last_third(setting['epochs']):].mean()
     facts = dict(tested=tested, best=history.accuracy.max(), best_epoch=int(history.accuracy.idxmax()),
                  train_events=len(set(data.event[train])), test_events=len(set(data.event[test])),
                  most_frequent=np.bincount(data.grade[test]).max()/len(test))
@@ -286,6 +285,13 @@ def _keep_plan(folder, rows, digest, judge):
     note = json.dumps(dict(version=VERSION, data=digest, judge=size, rows=rows), indent=0)
     with atomic_path(folder/'plan.json') as tmp: tmp.write_text(note, encoding='utf-8')
 
+def _check_judge(pairs, judge):
+    "Refuse a judge that is graded by other thresholds"
+    edges = [p.attrs.get('misfit_thresholds') for p in (pairs, judge)]
+    if edges[0] != edges[1]:
+        raise ValueError(f'the classes of the judge end at {edges[1]}, those of the training pairs at {edges[0]}: '
+                         'grade it with `same_misfit`')
+
 # %% ../../nbs/models/07_sensitivity.ipynb #270b8f05
 def finish_run(
     row:dict,   # of the plan, with its name
@@ -315,6 +321,7 @@ def run_sweep(
     "Do all runs of a plan that are not done yet"
     if not processes >= 1: raise ValueError(f'processes is {processes}, not a whole number from 1')
     check_apart(pairs, judge)
+    _check_judge(pairs, judge)
     folder, sets = Path(folder), [label_pairs(p, settings.npts.unique()) for p in (pairs, judge)]
     data, digest = sets[0], f'{sets[0].digest}-{sets[1].digest}'
     plan = _plan_rows(settings, digest)
@@ -383,18 +390,6 @@ def turning_excess(
     a, i = np.asarray(accuracy, float), upper_turning_points(accuracy)
     return float(a[i].mean() - a[i[0]:i[-1]+1].mean()) if len(i) else np.nan
 
-# %% ../../nbs/models/07_sensitivity.ipynb #ee5e2246
-def seed_interval(
-    block,           # (seeds, values) accuracies
-    level:float=.95,
-)->float:            # half width for the difference of two values; NaN with one seed
-    "Student interval from the residuals of a randomised block design"
-    a = np.asarray(block, float)
-    s, v = a.shape
-    if min(s, v) < 2: return np.nan
-    r, f = a - a.mean(0) - a.mean(1, keepdims=True) + a.mean(), (s-1)*(v-1)
-    return float(student.ppf((1+level)/2, f)*np.sqrt(2*(r**2).sum()/(f*s)))
-
 # %% ../../nbs/models/07_sensitivity.ipynb #2b4f7bfb
 def contrast(
     sweep:Sweep,
@@ -407,15 +402,14 @@ def contrast(
 )->dict:               # seeds; change of accuracy; half widths from seeds and from events; low and high (NaN: one seed)
     "Difference of two settings' accuracy on the judge's pairs, seed by seed"
     right = [sweep.right.xs(end, level='end').loc[list(r)].values for r in (runs, others)]    # (seeds, events)
-    accuracy = np.stack([r.sum(1)/sweep.size.sum() for r in right], 1)
-    seed_half = seed_interval(accuracy, level)
-    gained, used = (right[0] - right[1]).mean(0), sweep.size > 0
-    ratio = lambda gain, n: gain.sum()/n.sum()
-    ends = bootstrap_events(ratio, np.flatnonzero(used), gained[used], sweep.size[used], resamples=resamples,
-                            level=level, seed=seed, within=(-1, 1))
-    change, event_half = -np.diff(accuracy, axis=1).mean(), (ends[1] - ends[0])/2
+    accuracy = np.stack([r.sum(1)/sweep.size.sum() for r in right])
+    change, low, high = mean_interval(accuracy[0] - accuracy[1], level)
+    ratio, gained = lambda gain, n: gain.sum()/n.sum(), (right[0] - right[1]).mean(0)
+    ends = bootstrap_events(ratio, np.arange(len(gained)), gained, sweep.size, resamples=resamples, level=level,
+                            seed=seed, within=(-1, 1))
+    seed_half, event_half = (high - low)/2, (ends[1] - ends[0])/2
     half = np.hypot(seed_half, event_half)
-    return dict(seeds=len(accuracy), change=change, seed_half=seed_half, event_half=event_half,
+    return dict(seeds=accuracy.shape[1], change=change, seed_half=seed_half, event_half=event_half,
                 low=change - half, high=change + half)
 
 # %% ../../nbs/models/07_sensitivity.ipynb #b77a8a19
@@ -464,7 +458,7 @@ def _tell_axis(axis, t):
     "A sentence on one axis"
     different, single = (t.low > 0) | (t.high < 0), t.low.isna()
     same = ~different & ~single
-    groups = {'different': different, 'statistically indistinguishable': same, 'one seed only': single}
+    groups = {'different': different, 'statistically indistinguishable': same, 'without an interval': single}
     listed = {name: '; '.join(_points(r) for _, r in t[some].iterrows()) for name, some in groups.items()}
     parts = [f'{name} {values}' for name, values in listed.items() if values]
     return f'{AXIS_NAMES[axis]}, against {t.reference.iloc[0]}: ' + ' | '.join(parts)
@@ -497,15 +491,15 @@ def judge_best(
 def judge_matters(
     changes:pd.DataFrame, # of `effects`, one axis
 )->str:
-    "Does a setting change the accuracy?"
-    if ((changes.low > 0) | (changes.high < 0)).any(): return 'confirmed'
+    "Does a setting change the accuracy by more than a point?"
+    if ((changes.low > POINT) | (changes.high < -POINT)).any(): return 'confirmed'
     return 'refuted' if ((changes.low > -POINT) & (changes.high < POINT)).all() else 'undecided'
 
 def rise(
     accuracy,         # (epochs,) of one run, 20 or more
     level:float=.95,
 )->tuple:             # rise from the third to the last quarter, lower and upper end
-    "Does the accuracy still rise?"
+    "Does the accuracy still change?"
     a = np.asarray(accuracy, float)
     if len(a) < 20: raise ValueError(f'{len(a)} epochs are fewer than the 20 that two quarters of five blocks need')
     half = a[len(a) - len(a)//20*10:].reshape(2, 5, -1).mean(-1)
@@ -517,32 +511,36 @@ def judge_converged(
 )->str:
     "Have all curves converged?"
     low, high = np.array([r[1] for r in rises]), np.array([r[2] for r in rises])
-    return 'confirmed' if (high < POINT).all() else 'refuted' if (low > POINT).any() else 'undecided'
+    if ((low > POINT) | (high < -POINT)).any(): return 'refuted'
+    return 'confirmed' if ((low > -POINT) & (high < POINT)).all() else 'undecided'
 
 # %% ../../nbs/models/07_sensitivity.ipynb #be4d694f
-def _words(change, low, high): return f'{100*change:+.1f} [{100*low:+.1f}, {100*high:+.1f}]'
+def _words(change, low, high):
+    "A difference with its interval, in points"
+    return f'{100*change:+.1f}' + ('' if np.isnan(low) else f' [{100*low:+.1f}, {100*high:+.1f}]')
+
+def _listed(t): return '; '.join(f'{k}: {_words(r.change, r.low, r.high)}' for k, r in t.iterrows())
 
 def judge_claims(
     sweep:Sweep,
-    curves:dict,       # name -> (epochs,) accuracy of a long run
+    curves=None,       # name -> (epochs,) accuracy of a long run
     **keys,            # of `contrast`
 )->pd.DataFrame:       # a row per claim: verdict, and the differences in points
-    "The study's claims"
-    rows, axes = [], set(sweep.table.axis)
+    "The study's claims, those that these runs can judge"
+    rows, after = [], f"after {sweep.table.epochs.max()} epochs"
+    several = {k for k in set(sweep.table.axis) if complete_seeds(sweep, k).iloc[:, 1:].size}
     for axis, value in (('batch', '64'), ('lr', '0.001')):
-        if axis not in axes or value not in set(sweep.table[sweep.table.axis == axis].value): continue
+        if axis not in several or value not in set(sweep.table[sweep.table.axis == axis].value): continue
         verdict, rest = judge_best(sweep, axis, value, **keys)
-        words = '; '.join(f'less {k}: {_words(r.change, r.low, r.high)}' for k, r in rest.iterrows())
-        rows.append((f'{AXIS_NAMES[axis]} {value} is best', verdict, words))
-    if 'share' in axes:
-        t = effects(sweep._replace(table=sweep.table[sweep.table.axis == 'share']), **keys)
-        words = '; '.join(f'{k[1]}: {_words(r.change, r.low, r.high)}' for k, r in t.iterrows())
-        rows.append((f'{AXIS_NAMES["share"]} matters', judge_matters(t), f'against {t.reference.iloc[0]}: {words}'))
-    rises = {k: rise(a) for k, a in curves.items()}
-    words = '; '.join(f'{k}: {_words(*r)}' for k, r in rises.items())
-    who = 'all converge' if len(rises) > 1 else 'the reference converges'
-    longest = max((len(a) for a in curves.values()), default=0)
-    if rises: rows.append((f'{who} by {longest} epochs', judge_converged(rises.values()), words))
+        rows.append((f'{AXIS_NAMES[axis]} {value} is best {after}', verdict, _listed(rest.rename('less {}'.format))))
+    if 'share' in several:
+        t = effects(sweep._replace(table=sweep.table[sweep.table.axis == 'share']), **keys).droplevel(0)
+        rows.append((f'{AXIS_NAMES["share"]} matters {after}', judge_matters(t),
+                     f'less {t.reference.iloc[0]}: {_listed(t)}'))
+    rises = pd.DataFrame({k: rise(a) for k, a in (curves or {}).items()}, index=['change', 'low', 'high']).T
+    who = 'all settings converge' if len(rises) > 1 else 'the reference converges'
+    if len(rises): rows.append((f'{who} by {max(map(len, curves.values()))} epochs',
+                                judge_converged(rises[['change', 'low', 'high']].values), _listed(rises)))
     return pd.DataFrame(rows, columns=['claim', 'verdict', 'points']).set_index('claim')
 
 # %% ../../nbs/models/07_sensitivity.ipynb #4583aab7

@@ -6,8 +6,8 @@
 __all__ = ['VERSION', 'event_folds', 'expected_usable', 'disagreement_rows', 'siding_table', 'shuffled_siding', 'admit_best',
            'inspection_order', 'simulated_annotations', 'describe_annotator', 'Setting', 'train_on', 'array_digest',
            'prediction_name', 'kept_prediction', 'cross_predictions', 'label_sources', 'claim', 'selection_claim',
-           'plot_siding', 'fidelity', 'seed_halves', 'interval_note', 'supervision_table', 'supervision_summary',
-           'plot_supervision']
+           'plot_siding', 'fidelity', 'seed_interval', 'seed_halves', 'interval_note', 'supervision_table',
+           'supervision_summary', 'plot_supervision']
 
 # %% ../../nbs/models/08_supervision.ipynb #55bd10d5
 import hashlib, json
@@ -21,7 +21,6 @@ from sklearn.isotonic import IsotonicRegression
 from ..labels.truth import recall_at_precision
 from .baselines import fit_network
 from .metrics import truth_class, usable_probability
-from .sensitivity import seed_interval
 from .train import target_classes
 from ..pairs.bootstrap import bootstrap_events
 from ..pairs.store import atomic_path
@@ -354,6 +353,18 @@ def fidelity(
     "How well a network reproduces the grades"
     some, said = grade > 0, np.asarray(probability).argmax(-1) + 1
     return dict(accuracy=(said == grade)[some].mean(), decision=((said <= 2) == (grade <= 2))[some].mean())
+
+# %% ../../nbs/models/08_supervision.ipynb #ee5e2246
+def seed_interval(
+    block,           # (seeds, values) accuracies
+    level:float=.95,
+)->float:            # half width for the difference of two columns; NaN with one seed
+    "Student interval from the residuals of a randomised block design"
+    a = np.asarray(block, float)
+    s, v = a.shape
+    if min(s, v) < 2: return np.nan
+    r, f = a - a.mean(0) - a.mean(1, keepdims=True) + a.mean(), (s-1)*(v-1)
+    return float(student.ppf((1+level)/2, f)*np.sqrt(2*(r**2).sum()/(f*s)))
 
 # %% ../../nbs/models/08_supervision.ipynb #e1fd614f
 def seed_halves(

@@ -447,7 +447,7 @@ def effects(
 AXIS_NAMES = dict(
     batch='batch (pairs)', lr='learning rate', share='fraction of test pairs', width='filters (× the study’s)',
     depth='residual blocks', kernels='kernels (samples)', dilation='dilation', npts='samples of a trace',
-    split='split by', pairs='training pairs', events='events of the training pairs')
+    split='split by', pairs='training pairs', events='training events')
 
 def _points(row):
     "A difference with its interval, in points"
@@ -527,7 +527,7 @@ def judge_claims(
     **keys,            # of `contrast`
 )->pd.DataFrame:       # a row per claim: verdict, and the differences in points
     "The study's claims, those that these runs can judge"
-    rows, after = [], f"after {sweep.table.epochs.max()} epochs"
+    rows, after = [], f'after {sweep.table[sweep.table.reference].epochs.iloc[0]} epochs'
     several = {k for k in set(sweep.table.axis) if complete_seeds(sweep, k).iloc[:, 1:].size}
     for axis, value in (('batch', '64'), ('lr', '0.001')):
         if axis not in several or value not in set(sweep.table[sweep.table.axis == axis].value): continue
@@ -538,8 +538,7 @@ def judge_claims(
         rows.append((f'{AXIS_NAMES["share"]} matters {after}', judge_matters(t),
                      f'less {t.reference.iloc[0]}: {_listed(t)}'))
     rises = pd.DataFrame({k: rise(a) for k, a in (curves or {}).items()}, index=['change', 'low', 'high']).T
-    who = 'all settings converge' if len(rises) > 1 else 'the reference converges'
-    if len(rises): rows.append((f'{who} by {max(map(len, curves.values()))} epochs',
+    if len(rises): rows.append((f'converged by {max(map(len, curves.values()))} epochs',
                                 judge_converged(rises[['change', 'low', 'high']].values), _listed(rises)))
     return pd.DataFrame(rows, columns=['claim', 'verdict', 'points']).set_index('claim')
 
@@ -653,8 +652,8 @@ def _finish_rows(left, right, labels, titles):
         if tick.get_text() in titles: tick.set(weight='bold')
     left.set(ylim=(max(labels) + .7, -.7))
     left.set_xlabel('accuracy (%)', fontsize=7)
-    right.set_xlabel('seconds per epoch', fontsize=7, color='#0072b2')
-    right.set_xlim(0, None)
+    right.set_xlabel('s per epoch', fontsize=7, color='#0072b2')
+    right.set_xlim(0, 1.12*right.get_xlim()[1])
     for ax in (left, right):
         ax.tick_params(axis='x', labelsize=6.5)
         ax.tick_params(axis='y', length=0)

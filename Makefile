@@ -40,7 +40,7 @@ figures: $(STAMP) ## the study's figures 1 to 6, and the maps -> figures/, from 
 	$(THREADS) $(BIN)/fwinb-report figures --out runs/figures
 	$(KEEP_FIGURES)
 
-paper: $(STAMP) ## the study's 27,489 pairs, simulated -> runs/paper, figures/, data/sensitivity, nbs/results.ipynb; four hours
+paper: $(STAMP) ## the study's 27,489 pairs, simulated -> runs/paper, figures/, data/sensitivity, nbs/results.ipynb; hours
 	$(THREADS) $(BIN)/fwinb-report paper --out runs/paper
 	$(KEEP_FIGURES)
 	$(ENV) $(BIN)/python data/keep_tables.py runs/paper

@@ -507,12 +507,10 @@ def rise(
     return half[1].mean() - half[0].mean(), ci.low, ci.high
 
 def judge_converged(
-    rises, # of `rise`, one for each curve
+    rises:pd.DataFrame, # of `rise`, a row for each curve: change, low, high
 )->str:
-    "Have all curves converged?"
-    low, high = np.array([r[1] for r in rises]), np.array([r[2] for r in rises])
-    if ((low > POINT) | (high < -POINT)).any(): return 'refuted'
-    return 'confirmed' if ((low > -POINT) & (high < POINT)).all() else 'undecided'
+    "Have all curves converged? The opposite of `judge_matters`"
+    return dict(confirmed='refuted', refuted='confirmed').get(judge_matters(rises), 'undecided')
 
 # %% ../../nbs/models/07_sensitivity.ipynb #be4d694f
 def _words(change, low, high):
@@ -539,7 +537,7 @@ def judge_claims(
                      f'less {t.reference.iloc[0]}: {_listed(t)}'))
     rises = pd.DataFrame({k: rise(a) for k, a in (curves or {}).items()}, index=['change', 'low', 'high']).T
     if len(rises): rows.append((f'converged by {max(map(len, curves.values()))} epochs',
-                                judge_converged(rises[['change', 'low', 'high']].values), _listed(rises)))
+                                judge_converged(rises), _listed(rises)))
     return pd.DataFrame(rows, columns=['claim', 'verdict', 'points']).set_index('claim')
 
 # %% ../../nbs/models/07_sensitivity.ipynb #4583aab7
